@@ -1,0 +1,1 @@
+//! Who asks, and what it may do: decided here for every door.

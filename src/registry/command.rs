@@ -1,0 +1,148 @@
+//! What can be asked of the registry, and what comes of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::instance::{Body, Declared, Instance, State};
+use super::names::{InstanceId, Label, ServiceName, Tag};
+
+/// A change that a door asks for; valid by construction.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// List an instance, or change what is listed of it; an identical registration is a renewal.
+    Register {
+        /// The service.
+        service: ServiceName,
+        /// The instance.
+        id: InstanceId,
+        /// What is registered.
+        body: Box<Body>,
+        /// The owner's state; `None` leaves it as it was (`up` for a new one).
+        state: Option<State>,
+    },
+    /// The owner declares a state.
+    Declare {
+        /// The service.
+        service: ServiceName,
+        /// The instance.
+        id: InstanceId,
+        /// The state and why.
+        declared: Declared,
+    },
+    /// An operator sets a state above the owner's, or (`None`) ends that.
+    Override {
+        /// The service.
+        service: ServiceName,
+        /// The instance.
+        id: InstanceId,
+        /// The state and why.
+        override_: Option<Declared>,
+    },
+    /// Take an instance off the list.
+    Deregister {
+        /// The service.
+        service: ServiceName,
+        /// The instance.
+        id: InstanceId,
+    },
+    /// Take all instances of a service off the list.
+    DeregisterService {
+        /// The service.
+        service: ServiceName,
+    },
+}
+
+/// One instance before and after a change: what undo, the store, the view and watchers are told.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The instance as it was; `None` if it was not listed.
+    pub before: Option<Arc<Instance>>,
+    /// The instance as it is; `None` if it is no longer listed.
+    pub after: Option<Arc<Instance>>,
+    /// The registry's revision with this change.
+    pub revision: u64,
+}
+
+impl Change {
+    /// The instance that the change is about, as it is or, if it is gone, was.
+    pub fn instance(&self) -> &Arc<Instance> {
+        match (&self.after, &self.before) {
+            (Some(instance), _) | (None, Some(instance)) => instance,
+            (None, None) => unreachable!("a change has a before or an after"),
+        }
+    }
+}
+
+/// What a command did.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The instance that the command named, as it is now; `None` after a deregistration.
+    pub instance: Option<Arc<Instance>>,
+    /// Whether the instance was not listed before.
+    pub created: bool,
+    /// The changes; empty if all was so already.
+    pub changes: Vec<Change>,
+}
+
+/// Why a command was not carried out. Nothing has changed then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The instance, or the service, is not listed.
+    NotListed,
+    /// One of its tags, or its version, is another instance's label.
+    TagIsLabel {
+        /// The tag or version.
+        tag: Tag,
+        /// The instance whose label it is.
+        holder: InstanceId,
+    },
+    /// The label of its id is a tag or version of another instance of the service.
+    LabelIsTag {
+        /// The label.
+        label: Label,
+    },
+    /// A zone file already says what the name is.
+    InZoneFile {
+        /// The name.
+        name: String,
+        /// The file.
+        file: String,
+        /// The line.
+        line: usize,
+    },
+    /// A bound of the registry is reached.
+    Full {
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there may be.
+        most: usize,
+    },
+    /// The server cannot make changes now, for this reason; the same command may work later.
+    Unavailable(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NotListed => f.write_str("not listed: register it first"),
+            Refusal::TagIsLabel { tag, holder } => {
+                write!(
+                    f,
+                    "the tag or version `{tag}` is the label of the instance `{holder}` of this service"
+                )
+            }
+            Refusal::LabelIsTag { label } => {
+                write!(f, "the label `{label}` is a tag or version of an instance of this service")
+            }
+            Refusal::InZoneFile { name, file, line } => {
+                write!(f, "`{name}` is in the zone file {file}, line {line}")
+            }
+            Refusal::Full { what, most } => {
+                write!(f, "there are {most} {what} already, the most there may be")
+            }
+            Refusal::Unavailable(reason) => write!(f, "no changes can be made now: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

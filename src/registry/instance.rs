@@ -1,0 +1,316 @@
+//! An instance: what a service said of one running copy of itself.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::names::{InstanceId, Invalid, Label, PortName, ServiceName, Tag};
+
+/// Addresses that an instance may have at most: a reply names each of them.
+pub const MAX_ADDRESSES: usize = 8;
+/// Tags that an instance may have at most.
+pub const MAX_TAGS: usize = 64;
+/// Named ports that an instance may have at most.
+pub const MAX_PORTS: usize = 32;
+/// Octets of keys and values that an instance's metadata may have at most.
+pub const MAX_META_OCTETS: usize = 4096;
+/// Octets that the reason of a state or an override may have at most.
+pub const MAX_REASON_OCTETS: usize = 255;
+
+/// How long an instance stays listed without a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseTerm {
+    /// This many seconds, at least 1.
+    Secs(u32),
+    /// Until it is deregistered.
+    Endless,
+}
+
+impl LeaseTerm {
+    /// The term in milliseconds; `None` if it has no end.
+    pub fn millis(self) -> Option<u64> {
+        match self {
+            LeaseTerm::Secs(secs) => Some(u64::from(secs) * 1000),
+            LeaseTerm::Endless => None,
+        }
+    }
+
+    /// The term in seconds; `None` if it has no end.
+    pub fn secs(self) -> Option<u32> {
+        match self {
+            LeaseTerm::Secs(secs) => Some(secs),
+            LeaseTerm::Endless => None,
+        }
+    }
+}
+
+/// The protocol of an instance's main port: the second label of `_web._tcp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// `_tcp`
+    #[default]
+    Tcp,
+    /// `_udp`
+    Udp,
+}
+
+/// What an instance's owner, or an operator above it, declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum State {
+    /// It takes work.
+    #[default]
+    Up,
+    /// It finishes what it has and takes nothing new.
+    Draining,
+    /// It takes no work.
+    Down,
+}
+
+macro_rules! words {
+    ($type:ident, $field:literal, $($variant:ident = $word:literal),+) => {
+        impl $type {
+            /// The word that stands for it at every door.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $($type::$variant => $word,)+
+                }
+            }
+
+            /// Parses the word; the error names the field.
+            pub fn parse(text: &str) -> Result<Self, Invalid> {
+                match text {
+                    $($word => Ok($type::$variant),)+
+                    _ => {
+                        let shown = text.escape_debug();
+                        let words = [$(concat!("`", $word, "`")),+].join(", ");
+                        Err(Invalid::new($field, format!("`{shown}` must be one of {words}")))
+                    }
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words!(Protocol, "protocol", Tcp = "tcp", Udp = "udp");
+words!(State, "state", Up = "up", Draining = "draining", Down = "down");
+
+/// A state with the reason that was given for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declared {
+    /// The state.
+    pub state: State,
+    /// Why, in the words of who declared it; empty if none was given.
+    pub reason: Box<str>,
+}
+
+impl Declared {
+    /// A state and its reason; the error names the field `reason`.
+    pub fn parse(state: State, reason: &str) -> Result<Self, Invalid> {
+        if reason.len() > MAX_REASON_OCTETS || reason.chars().any(char::is_control) {
+            let limit =
+                format!("must have at most {MAX_REASON_OCTETS} octets and no control characters");
+            return Err(Invalid::new("reason", limit));
+        }
+        Ok(Self { state, reason: reason.into() })
+    }
+}
+
+/// What a registration says, every default resolved: two equal bodies are one registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// Where it answers; at least one, distinct, in the order given.
+    pub addresses: Box<[IpAddr]>,
+    /// Its main port, never 0.
+    pub port: u16,
+    /// The main port's protocol.
+    pub protocol: Protocol,
+    /// Further ports by name, sorted by name.
+    pub ports: Box<[(PortName, u16)]>,
+    /// How long it stays listed without a renewal.
+    pub lease: LeaseTerm,
+    /// Its tags, sorted, distinct.
+    pub tags: Box<[Tag]>,
+    /// Its version.
+    pub version: Option<Tag>,
+    /// Its share among instances of the same priority.
+    pub weight: u16,
+    /// Lower is asked first (RFC 2782).
+    pub priority: u16,
+    /// Text that its owner keeps with it, sorted by key.
+    pub meta: Box<[(Box<str>, Box<str>)]>,
+}
+
+impl Body {
+    /// A body with one address and port, everything else at its default.
+    pub fn new(address: IpAddr, port: u16, lease: LeaseTerm) -> Self {
+        Self {
+            addresses: Box::new([address]),
+            port,
+            protocol: Protocol::Tcp,
+            ports: Box::default(),
+            lease,
+            tags: Box::default(),
+            version: None,
+            weight: 1,
+            priority: 0,
+            meta: Box::default(),
+        }
+    }
+
+    /// Checks what the types cannot say, and brings lists into their order.
+    ///
+    /// Every door calls it last, with the field names of the native API.
+    pub fn checked(mut self) -> Result<Self, Invalid> {
+        check_addresses(&mut self.addresses)?;
+        if self.port == 0 {
+            return Err(Invalid::new("port", "must be 1 to 65535"));
+        }
+        check_count("ports", self.ports.len(), MAX_PORTS)?;
+        self.ports.sort();
+        for pair in self.ports.windows(2) {
+            if pair[0].0 == pair[1].0 {
+                return Err(Invalid::new(format!("ports.{}", pair[0].0), "is given twice"));
+            }
+        }
+        if let Some((name, _)) = self.ports.iter().find(|(_, port)| *port == 0) {
+            return Err(Invalid::new(format!("ports.{name}"), "must be 1 to 65535"));
+        }
+        check_count("tags", self.tags.len(), MAX_TAGS)?;
+        let mut tags = std::mem::take(&mut self.tags).into_vec();
+        tags.sort();
+        tags.dedup();
+        self.tags = tags.into();
+        self.meta.sort();
+        check_meta(&self.meta)?;
+        Ok(self)
+    }
+
+    /// The labels under which the body's version and tags are found, distinct.
+    pub fn tag_labels(&self) -> Vec<Box<str>> {
+        let mut labels: Vec<_> =
+            self.version.iter().chain(&*self.tags).filter_map(Tag::label).collect();
+        labels.sort();
+        labels.dedup();
+        labels
+    }
+}
+
+fn check_addresses(addresses: &mut [IpAddr]) -> Result<(), Invalid> {
+    if addresses.is_empty() {
+        return Err(Invalid::new("addresses", "must not be empty"));
+    }
+    check_count("addresses", addresses.len(), MAX_ADDRESSES)?;
+    for at in 0..addresses.len() {
+        let address = addresses[at].to_canonical();
+        let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+        if address.is_unspecified() || address.is_multicast() || broadcast {
+            let reason = format!("{address} is not the address of one host");
+            return Err(Invalid::new(format!("addresses[{at}]"), reason));
+        }
+        if addresses[..at].contains(&address) {
+            return Err(Invalid::new(
+                format!("addresses[{at}]"),
+                format!("{address} is given twice"),
+            ));
+        }
+        addresses[at] = address;
+    }
+    Ok(())
+}
+
+fn check_meta(meta: &[(Box<str>, Box<str>)]) -> Result<(), Invalid> {
+    let octets: usize = meta.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if octets > MAX_META_OCTETS {
+        return Err(Invalid::new(
+            "meta",
+            format!("has {octets} octets, may have {MAX_META_OCTETS}"),
+        ));
+    }
+    for (key, value) in meta {
+        if key.is_empty() || key.chars().chain(value.chars()).any(char::is_control) {
+            let field = format!("meta.{}", key.escape_debug());
+            return Err(Invalid::new(field, "needs a key, and must not hold control characters"));
+        }
+    }
+    for pair in meta.windows(2) {
+        if pair[0].0 == pair[1].0 {
+            return Err(Invalid::new(format!("meta.{}", pair[0].0), "is given twice"));
+        }
+    }
+    Ok(())
+}
+
+fn check_count(field: &str, count: usize, most: usize) -> Result<(), Invalid> {
+    if count > most {
+        return Err(Invalid::new(field, format!("has {count} items, may have {most}")));
+    }
+    Ok(())
+}
+
+/// One running copy of a service, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// The service it is one of.
+    pub service: ServiceName,
+    /// Its id, unique in the service.
+    pub id: InstanceId,
+    /// Its DNS label, unique in the service.
+    pub label: Label,
+    /// What its registration says.
+    pub body: Body,
+    /// What its owner declares.
+    pub declared: Declared,
+    /// What an operator declares above it, if so.
+    pub override_: Option<Declared>,
+    /// When it was first registered: milliseconds since 1970 UTC.
+    pub registered_unix_ms: u64,
+    /// When it was last changed: milliseconds since 1970 UTC.
+    pub changed_unix_ms: u64,
+    /// The revision of its last change.
+    pub revision: u64,
+}
+
+impl Instance {
+    /// The state that counts: the override's, else the owner's.
+    pub fn state(&self) -> State {
+        self.override_.as_ref().unwrap_or(&self.declared).state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(addresses: &[&str]) -> Body {
+        let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
+        Body { addresses, ..Body::new([10, 0, 0, 1].into(), 80, LeaseTerm::Secs(30)) }
+    }
+
+    #[test]
+    fn addresses_are_those_of_single_hosts() {
+        assert!(body(&["10.0.0.1", "fd00::1"]).checked().is_ok());
+        for bad in [
+            &["0.0.0.0"][..],
+            &["::"],
+            &["224.0.0.1"],
+            &["255.255.255.255"],
+            &[],
+            &["::ffff:10.0.0.1", "10.0.0.1"],
+        ] {
+            assert!(body(bad).checked().unwrap_err().field.starts_with("addresses"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn lists_have_one_order() {
+        let tags = |list: &[&str]| list.iter().map(|t| Tag::parse("tags", t).unwrap()).collect();
+        let one = Body { tags: tags(&["b", "a", "b"]), ..body(&["10.0.0.1"]) }.checked().unwrap();
+        let two = Body { tags: tags(&["a", "b"]), ..body(&["10.0.0.1"]) }.checked().unwrap();
+        assert_eq!(one, two);
+    }
+}

@@ -1,0 +1,211 @@
+//! The registry: all services and their instances, as a state machine.
+//!
+//! [`Registry::apply`] decides and applies one [`Command`]; the same commands in the same order give the same
+//! registry and the same labels and revisions. There is no I/O here, no clock (`now` is passed in) and no
+//! lease: a lease's deadline lives in a cell of the view, and what became of it arrives as a command.
+//! Whoever applies commands keeps the [`Change`]s until they are durable, and [`Registry::undo`]es them if
+//! they cannot be made so.
+
+pub mod brake;
+mod command;
+mod instance;
+mod names;
+mod service;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use command::{Change, Command, Outcome, Refusal};
+pub use instance::{Body, Declared, Instance, LeaseTerm, Protocol, State};
+pub use instance::{MAX_ADDRESSES, MAX_META_OCTETS, MAX_PORTS, MAX_REASON_OCTETS, MAX_TAGS};
+pub use names::{InstanceId, Invalid, Label, PortName, RESERVED, ServiceName, Tag};
+pub use names::{MAX_ID_OCTETS, MAX_LABEL_OCTETS, MAX_SERVICE_OCTETS, MAX_TAG_OCTETS};
+use service::Service;
+
+/// Instances that one service may have: a reply over TCP has room for no more than a few thousand.
+pub const MAX_INSTANCES_A_SERVICE: usize = 50_000;
+/// Instances that the registry may hold, at about 1 KiB each.
+pub const MAX_INSTANCES: usize = 2_000_000;
+
+/// All services and their instances.
+#[derive(Debug, Default)]
+pub struct Registry {
+    services: HashMap<ServiceName, Service>,
+    instances: usize,
+    revision: u64,
+}
+
+impl Registry {
+    /// An empty registry that goes on counting from `revision`.
+    pub fn new(revision: u64) -> Self {
+        Self { revision, ..Self::default() }
+    }
+
+    /// The revision of the last change.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// How many instances are listed.
+    pub fn len(&self) -> usize {
+        self.instances
+    }
+
+    /// Whether nothing is listed.
+    pub fn is_empty(&self) -> bool {
+        self.instances == 0
+    }
+
+    /// The listed instance `id` of `service`.
+    pub fn get(&self, service: &ServiceName, id: &InstanceId) -> Option<&Arc<Instance>> {
+        self.services.get(service)?.get(id)
+    }
+
+    /// The instances of `service`, in the order of their ids.
+    pub fn instances(&self, service: &ServiceName) -> impl Iterator<Item = &Arc<Instance>> {
+        self.services.get(service).into_iter().flat_map(Service::iter)
+    }
+
+    /// Puts a stored instance back, as it was when the store was written.
+    pub fn restore(&mut self, instance: Arc<Instance>) {
+        self.revision = self.revision.max(instance.revision);
+        self.replace(None, Some(instance));
+    }
+
+    /// Decides and applies one command; `now` is the time of day in milliseconds since 1970 UTC.
+    pub fn apply(&mut self, command: Command, now_unix_ms: u64) -> Result<Outcome, Refusal> {
+        match command {
+            Command::Register { service, id, body, state } => {
+                self.register(service, id, *body, state, now_unix_ms)
+            }
+            Command::Declare { service, id, declared } => {
+                self.amend(&service, &id, now_unix_ms, |instance| instance.declared = declared)
+            }
+            Command::Override { service, id, override_ } => {
+                self.amend(&service, &id, now_unix_ms, |instance| instance.override_ = override_)
+            }
+            Command::Deregister { service, id } => {
+                let before = self.get(&service, &id).ok_or(Refusal::NotListed)?.clone();
+                Ok(Outcome {
+                    instance: None,
+                    created: false,
+                    changes: vec![self.change(Some(before), None)],
+                })
+            }
+            Command::DeregisterService { service } => {
+                let all: Vec<_> = self.instances(&service).cloned().collect();
+                if all.is_empty() {
+                    return Err(Refusal::NotListed);
+                }
+                let changes =
+                    all.into_iter().map(|before| self.change(Some(before), None)).collect();
+                Ok(Outcome { instance: None, created: false, changes })
+            }
+        }
+    }
+
+    /// Takes back what [`apply`](Self::apply) did: the changes of one or more commands, oldest first.
+    pub fn undo(&mut self, changes: &[Change]) {
+        for change in changes.iter().rev() {
+            self.replace(change.after.as_deref(), change.before.clone());
+            self.revision = change.revision - 1;
+        }
+    }
+
+    fn register(
+        &mut self,
+        service: ServiceName,
+        id: InstanceId,
+        body: Body,
+        state: Option<State>,
+        now: u64,
+    ) -> Result<Outcome, Refusal> {
+        let before = self.get(&service, &id).cloned();
+        if before.is_none() && self.instances >= MAX_INSTANCES {
+            return Err(Refusal::Full { what: "instances", most: MAX_INSTANCES });
+        }
+        let label = match self.services.get(&service) {
+            Some(listed) => listed.label_for(&id, &body)?,
+            None => Service::default().label_for(&id, &body)?,
+        };
+        let declared = match (&before, state) {
+            (Some(before), None) => before.declared.clone(),
+            (Some(before), Some(state)) if before.declared.state == state => {
+                before.declared.clone()
+            }
+            (_, state) => Declared { state: state.unwrap_or_default(), reason: Box::default() },
+        };
+        if let Some(before) = &before
+            && before.body == body
+            && before.declared == declared
+        {
+            return Ok(Outcome {
+                instance: Some(before.clone()),
+                created: false,
+                changes: Vec::new(),
+            });
+        }
+        let after = Instance {
+            label,
+            body,
+            declared,
+            override_: before.as_ref().and_then(|before| before.override_.clone()),
+            registered_unix_ms: before.as_ref().map_or(now, |before| before.registered_unix_ms),
+            changed_unix_ms: now,
+            revision: 0,
+            service,
+            id,
+        };
+        let created = before.is_none();
+        let change = self.change(before, Some(after));
+        Ok(Outcome { instance: change.after.clone(), created, changes: vec![change] })
+    }
+
+    fn amend(
+        &mut self,
+        service: &ServiceName,
+        id: &InstanceId,
+        now: u64,
+        amend: impl FnOnce(&mut Instance),
+    ) -> Result<Outcome, Refusal> {
+        let before = self.get(service, id).ok_or(Refusal::NotListed)?.clone();
+        let mut after = Instance::clone(&before);
+        amend(&mut after);
+        if after == *before {
+            return Ok(Outcome { instance: Some(before), created: false, changes: Vec::new() });
+        }
+        after.changed_unix_ms = now;
+        let change = self.change(Some(before), Some(after));
+        Ok(Outcome { instance: change.after.clone(), created: false, changes: vec![change] })
+    }
+
+    fn change(&mut self, before: Option<Arc<Instance>>, after: Option<Instance>) -> Change {
+        self.revision += 1;
+        let revision = self.revision;
+        let after = after.map(|instance| Arc::new(Instance { revision, ..instance }));
+        self.replace(before.as_deref(), after.clone());
+        Change { before, after, revision }
+    }
+
+    /// The one place where instances come and go.
+    fn replace(&mut self, before: Option<&Instance>, after: Option<Arc<Instance>>) {
+        if let Some(before) = before
+            && let Some(service) = self.services.get_mut(&before.service)
+        {
+            service.remove(before);
+            self.instances -= 1;
+            if service.is_empty() && after.is_none() {
+                self.services.remove(&before.service);
+            }
+        }
+        if let Some(after) = after {
+            self.services.entry(after.service.clone()).or_default().insert(after);
+            self.instances += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod model_test;
+#[cfg(test)]
+mod tests;

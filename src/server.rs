@@ -1,0 +1,1 @@
+//! Wiring: build, start, drain, stop.

@@ -1,0 +1,1 @@
+//! The client side: it imports nothing of the server.
