@@ -1,1 +1,3 @@
 //! The doors over HTTP and UDP.
+
+pub mod datagram;
