@@ -186,10 +186,11 @@ impl Checker<'_> {
         other_key: &str,
         others: &[Placed<SocketAddr>],
     ) {
-        for Placed { value, .. } in listen.iter().filter(|placed| placed.value.port() != 0) {
+        for Placed { place, value } in listen.iter().filter(|placed| placed.value.port() != 0) {
             if let Some(other) = others.iter().find(|other| other.value == *value) {
                 let text = format!("{value} is in {key} and in {other_key}: they cannot share it");
-                self.problem(other.place, text);
+                // Of a default and a setting, the setting is what can be changed.
+                self.problem(other.place.min(*place), text);
             }
         }
     }

@@ -316,8 +316,8 @@ fn what_is_wrong_is_told_with_its_line() {
         (
             "dns.listen = ['127.0.0.1:8053']",
             &[
-                "127.0.0.1:8053 is in dns.listen and in http.listen (TCP): they cannot share it",
-                "127.0.0.1:8053 is in dns.listen and in udp.listen (UDP): they cannot share it",
+                "line 1: 127.0.0.1:8053 is in dns.listen and in http.listen (TCP): they cannot share it",
+                "line 1: 127.0.0.1:8053 is in dns.listen and in udp.listen (UDP): they cannot share it",
             ],
         ),
         // Doors.
