@@ -16,3 +16,4 @@ pub mod telemetry;
 pub mod server;
 pub mod cli;
 pub mod sync;
+pub mod nearest;
