@@ -72,6 +72,11 @@ impl Registry {
         self.replace(None, Some(instance));
     }
 
+    /// Goes on counting from `revision`, if that is further.
+    pub fn advance_to(&mut self, revision: u64) {
+        self.revision = self.revision.max(revision);
+    }
+
     /// Decides and applies one command; `now` is the time of day in milliseconds since 1970 UTC.
     pub fn apply(&mut self, command: Command, now_unix_ms: u64) -> Result<Outcome, Refusal> {
         match command {
