@@ -17,6 +17,7 @@ use rollcall::view::LeaseTime;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Far longer than anything takes here: only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -109,7 +110,8 @@ impl Running {
 
     fn end(self) {
         self.stop.stop();
-        self.runtime.block_on(self.served).unwrap().unwrap();
+        let served = self.runtime.block_on(async { timeout(PATIENCE, self.served).await });
+        served.expect("the door ends").unwrap().unwrap();
         assert_eq!((self.open)(), 0);
     }
 }
@@ -339,7 +341,7 @@ fn a_stop_answers_what_was_received_also_on_connections_not_yet_accepted() {
 
 #[test]
 fn a_stop_ends_connections_that_are_idle_and_those_that_do_not_read() {
-    let server = Running::start(LIMITS);
+    let server = Running::start(Limits { write: 100 * PATIENCE, ..LIMITS });
     let mut idle = server.connect();
     ask(&mut idle, "one");
     let mut stuck = server.connect();
