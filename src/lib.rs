@@ -7,7 +7,8 @@ pub mod access;
 pub mod view;
 pub mod answer;
 pub mod store;
-
+pub mod net;
+pub mod registrar;
 pub mod dns;
 pub mod api;
 pub mod sidecar;

@@ -89,7 +89,11 @@ mod tests {
         let clock = Clock::default();
         assert_eq!(clock.tick_at(20).millis(), 20);
         assert_eq!(clock.tick_at(220).millis(), 220, "200 ms late is no pause");
-        assert_eq!(clock.tick_at(5_220).millis(), 470, "the clock stood still 250 ms after the tick");
+        assert_eq!(
+            clock.tick_at(5_220).millis(),
+            470,
+            "the clock stood still 250 ms after the tick"
+        );
         assert_eq!(clock.paused_ms(), 4_750);
         assert_eq!(clock.tick_at(5_240).millis(), 490);
     }

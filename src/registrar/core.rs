@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Ack, COMMIT_BUCKETS, Committed, Gauges};
-use crate::registry::{Change, Command, InstanceId, Outcome, Refusal, Registry, ServiceName};
+use crate::registry::{
+    Change, Command, Instance, InstanceId, Outcome, Refusal, Registry, ServiceName,
+};
 use crate::store::{Batch, Loaded, Store, StoreError, Stored};
 use crate::view::{Cell, LeaseStart, LeaseTime, View, names_of};
 
@@ -63,7 +65,14 @@ enum Kind {
 impl Core {
     /// A registrar over a store that is not loaded yet.
     pub fn new(store: Store, view: Arc<View>, gauges: Arc<Gauges>) -> Self {
-        Self { registry: Registry::default(), store, view, gauges, owed: Vec::new(), reserved_serial: 0 }
+        Self {
+            registry: Registry::default(),
+            store,
+            view,
+            gauges,
+            owed: Vec::new(),
+            reserved_serial: 0,
+        }
     }
 
     /// Loads everything that is stored, a service at a time: it is published when it is whole. Each lease runs
@@ -243,8 +252,10 @@ impl Core {
         let settle = |mut decided: Decided| {
             // A refusal too may rest on a change that was undone.
             let certain = decided.result.as_ref().is_ok_and(|outcome| {
-                let same = |i| self.registry.get(&i.service, &i.id) == Some(i);
-                outcome.changes.is_empty() && outcome.instance.as_ref().is_some_and(same)
+                let listed = |instance: &Arc<Instance>| {
+                    self.registry.get(&instance.service, &instance.id) == Some(instance)
+                };
+                outcome.changes.is_empty() && outcome.instance.as_ref().is_some_and(listed)
             });
             if !certain {
                 decided.result = Err(Refusal::Unavailable(reason.to_owned()));
@@ -270,7 +281,7 @@ impl Core {
 }
 
 /// What a stored lease has from the start on: its term, at most what was left, give or take a tenth.
-fn remaining_at_start(instance: &crate::registry::Instance, flushed_ms: Option<u64>) -> u64 {
+fn remaining_at_start(instance: &Instance, flushed_ms: Option<u64>) -> u64 {
     use std::hash::{BuildHasher, RandomState};
     let term = instance.body.lease.millis().unwrap_or(0);
     let left = flushed_ms.map_or(term, |flushed| flushed.min(term));

@@ -6,8 +6,6 @@
 mod clock;
 mod core;
 mod gauges;
-#[cfg(test)]
-mod scenario_test;
 mod threads;
 
 use std::sync::Arc;
@@ -16,10 +14,10 @@ use tokio::sync::oneshot;
 
 use crate::registry::{Command, Outcome, Refusal};
 use crate::store::{Loaded, Store, StoreError};
-pub use crate::view::{Listed, Renewed, Standing, Summary};
 use crate::view::{LeaseTime, View};
+pub use crate::view::{Listed, Renewed, Standing, Summary};
 pub use clock::Clock;
-use core::{Core, Job};
+use core::Job;
 use gauges::Gauges;
 pub use threads::Running;
 use threads::Shared;
@@ -108,7 +106,8 @@ impl Registrar {
     /// Queues a command. `ack` is called from here, with [`Refusal::Unavailable`], if the queue is full.
     pub fn submit(&self, command: Command, ack: Ack) {
         if let Err(job) = self.0.push(Job { command, ack }) {
-            let reason = "the queue of changes is full, or the server is stopping; ask again in a second";
+            let reason =
+                "the queue of changes is full, or the server is stopping; ask again in a second";
             (job.ack)(Err(Refusal::Unavailable(reason.to_owned())));
         }
     }
@@ -152,7 +151,12 @@ impl Registrar {
 
     /// Instances of a service in the order of their ids, at most `limit`, from the first id after `after`;
     /// `None` if the service is not listed.
-    pub fn instances(&self, service: &str, after: Option<&str>, limit: usize) -> Option<Vec<Listed>> {
+    pub fn instances(
+        &self,
+        service: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Option<Vec<Listed>> {
         self.0.view.instances(service, after, limit, self.now())
     }
 

@@ -97,7 +97,10 @@ impl Shared {
 
     fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Now { lease: self.clock.now(), unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX) }
+        Now {
+            lease: self.clock.now(),
+            unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+        }
     }
 
     /// Waits for work, or until `until`; `None` when there will be no more.
@@ -206,7 +209,10 @@ fn judge(shared: &Shared, stop: &AtomicBool) {
         let pauses = shared.clock.paused_ms();
         let new = pauses - paused.swap(pauses, Ordering::Relaxed);
         if new > 0 {
-            tracing::warn!(paused_ms = new, "the process could not run: every lease got that time back");
+            tracing::warn!(
+                paused_ms = new,
+                "the process could not run: every lease got that time back"
+            );
         }
         // Until all is loaded nothing is judged: leases begin when their service is published.
         if shared.view.loaded() {

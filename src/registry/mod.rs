@@ -62,7 +62,10 @@ impl Registry {
     }
 
     /// The instances of `service`, in the order of their ids.
-    pub fn instances(&self, service: &ServiceName) -> impl Iterator<Item = &Arc<Instance>> {
+    pub fn instances<'a>(
+        &'a self,
+        service: &ServiceName,
+    ) -> impl Iterator<Item = &'a Arc<Instance>> + use<'a> {
         self.services.get(service).into_iter().flat_map(Service::iter)
     }
 

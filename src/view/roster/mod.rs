@@ -238,6 +238,9 @@ impl Roster {
         now: LeaseTime,
     ) {
         let old = self.member(&instance.service, &instance.id).map(Member::snapshot);
+        if start == LeaseStart::AsItIs && old.is_none() {
+            return; // its lease ended meanwhile: what is not listed has no state to change
+        }
         let term = instance.body.lease.millis();
         let deadline = match (start, &old) {
             (LeaseStart::AsItIs, Some(old)) => old.cell.lease.deadline(),
