@@ -9,6 +9,8 @@ mod cell;
 pub mod lease;
 mod node;
 mod rrset;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod wire;
 pub mod zones;
 
