@@ -10,6 +10,8 @@ pub mod lease;
 mod node;
 mod roster;
 mod rrset;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod wire;
 pub mod zones;
 
