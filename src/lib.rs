@@ -13,6 +13,8 @@ pub mod dns;
 pub mod api;
 pub mod sidecar;
 pub mod config;
+pub mod nearest;
+pub mod secret;
 pub mod telemetry;
 pub mod server;
 pub mod cli;
