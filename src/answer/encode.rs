@@ -157,7 +157,8 @@ impl Body<'_, '_> {
         written.whole?;
         let mut at = written.start;
         for record in turn.take(written.count) {
-            let (Some((cell, offset)), Some(rdata)) = (record.target(), self.writer.rdata_after(at))
+            let (Some((cell, offset)), Some(rdata)) =
+                (record.target(), self.writer.rdata_after(at))
             else {
                 break;
             };

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use hickory_proto::serialize::txt::parse_ttl;
 
 use crate::view::wire::{self, Name};
-use crate::view::zones::{MAX_TTL, Place, types};
 pub use crate::view::zones::{FileZone, ZoneFileError};
+use crate::view::zones::{MAX_TTL, Place, types};
 use lex::{Entry, Lexer, Token};
 
 /// Octets of a zone file at most: about a million records.
@@ -90,9 +90,8 @@ fn error(path: &Path, line: usize, reason: String) -> ZoneFileError {
 /// Reads the text of a zone file. `path` is where it was found: errors name it, and files that it includes
 /// are found from there. `origin` is the zone's name.
 pub fn load(path: &Path, origin: &str, text: &str) -> Result<FileZone, ZoneFileError> {
-    let name = wire::parse(origin, &[0]).and_then(|wire| {
-        Name::read(&wire).ok_or_else(|| format!("`{origin}` is no name"))
-    });
+    let name = wire::parse(origin, &[0])
+        .and_then(|wire| Name::read(&wire).ok_or_else(|| format!("`{origin}` is no name")));
     let name = name.map_err(|e| error(path, 0, format!("the file's name is no zone's: {e}")))?;
     let zone = FileZone::new(name.wire().into(), &path.display().to_string());
     let mut loader = Loader { zone, default_ttl: None, last_ttl: None };
@@ -126,9 +125,7 @@ impl Loader {
     ) -> Result<(), ZoneFileError> {
         let file: Arc<str> = path.display().to_string().into();
         let mut lexer = Lexer::new(text);
-        while let Some(entry) =
-            lexer.entry().map_err(|(line, reason)| error(path, line, reason))?
-        {
+        while let Some(entry) = lexer.entry().map_err(|(line, reason)| error(path, line, reason))? {
             let place = Place { file: file.clone(), line: entry.line };
             let wrong = |reason| error(path, entry.line, reason);
             match directive(&entry) {
@@ -172,17 +169,14 @@ impl Loader {
         let wrong = |reason| error(path, entry.line, reason);
         let (file, origin) = match &*entry.tokens {
             [_, file] => (file, scope.origin.clone()),
-            [_, file, origin] => {
-                (file, wire::parse(&origin.raw, &scope.origin).map_err(wrong)?)
-            }
+            [_, file, origin] => (file, wire::parse(&origin.raw, &scope.origin).map_err(wrong)?),
             _ => return Err(wrong("$INCLUDE takes a file, and perhaps a name".into())),
         };
         if depth == MAX_INCLUDES {
             return Err(wrong(format!("more than {MAX_INCLUDES} files include each other")));
         }
         let included = path.parent().unwrap_or(Path::new(".")).join(&file.raw);
-        let text =
-            read(&included).map_err(|e| wrong(format!("{} {e}", included.display())))?;
+        let text = read(&included).map_err(|e| wrong(format!("{} {e}", included.display())))?;
         let mut inner = Scope { origin, owner: scope.owner.clone() };
         self.text(&included, &text, &mut inner, depth + 1)
     }

@@ -117,9 +117,10 @@ impl<'t> Words<'t> {
     fn number<T: FromStr>(&mut self, what: &str) -> Result<T, String> {
         let raw = &self.next(what)?.raw;
         let plain = raw.bytes().all(|octet| octet.is_ascii_digit());
-        raw.parse().ok().filter(|_| plain).ok_or_else(|| {
-            format!("{what} `{}` is no number, or is too great", raw.escape_debug())
-        })
+        raw.parse()
+            .ok()
+            .filter(|_| plain)
+            .ok_or_else(|| format!("{what} `{}` is no number, or is too great", raw.escape_debug()))
     }
 
     fn u8(&mut self, what: &str) -> Result<(), String> {
@@ -142,8 +143,9 @@ impl<'t> Words<'t> {
 
     fn seconds(&mut self, what: &str) -> Result<(), String> {
         let raw = &self.next(what)?.raw;
-        let seconds = parse_ttl(raw)
-            .map_err(|_| format!("{what} `{}` is no time such as 3600 or 1h", raw.escape_debug()))?;
+        let seconds = parse_ttl(raw).map_err(|_| {
+            format!("{what} `{}` is no time such as 3600 or 1h", raw.escape_debug())
+        })?;
         self.out.extend(seconds.to_be_bytes());
         Ok(())
     }
