@@ -3,6 +3,7 @@
 import pytest
 
 from rc.server import BINARY, Server
+from rc.sidecars import Sidecar
 
 
 def pytest_sessionstart(session):
@@ -46,3 +47,17 @@ def servers(tmp_path, request):
 def server(servers):
     """A running server with the configuration of most tests: defaults, on free ports."""
     return servers()
+
+
+@pytest.fixture
+def sidecars(tmp_path):
+    """Makes sidecars, and ends what is left of them."""
+    made = []
+
+    def make():
+        made.append(Sidecar(tmp_path / f"sidecar-{len(made)}"))
+        return made[-1]
+
+    yield make
+    for sidecar in made:
+        sidecar.clean()

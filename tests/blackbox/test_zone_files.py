@@ -156,3 +156,14 @@ def test_sighup_keeps_the_registry(zoned):
 def reload(server, address):
     server.signal(signal.SIGHUP)
     until(lambda: server.dns.ask("mail.svc.internal.").data() == [address], what=f"mail at {address}")
+
+
+def test_a_zone_of_files_alone(servers):
+    """A zone file for another zone is served as it is, with its own serial and minimum, and without a registry."""
+    corp = "$TTL 60\n@ SOA ns hostmaster 42 3600 600 86400 30\n@ NS ns\nns A 10.0.0.53\nintranet A 10.0.0.7\n"
+    server = servers(zone_files={"corp.test.zone": corp})
+    server.api.register("web", "a", addresses=["10.0.0.1"])
+    assert server.dns.ask("intranet.corp.test.").data() == ["10.0.0.7"]
+    assert server.dns.ask("web.corp.test.").rcode == "NXDOMAIN"
+    assert server.dns.ask("web.corp.test.").ttls("authority") == [30]
+    assert server.dns.ask("corp.test.", "SOA").data()[0].split()[2] == "42"
