@@ -33,7 +33,6 @@ class Reader:
         self.environment = clean_environment(
             PATH=f"{target}:{os.environ['PATH']}",
             XDG_STATE_HOME=str(directory / "state"),
-            HOME=str(directory),
         )
 
     def here(self, text):
