@@ -15,9 +15,7 @@ WEB = "web.svc.internal."
 
 def test_unsigned_from_loopback(server):
     """Without a configured key the door takes unsigned lines from loopback; the reply is unsigned and brief."""
-    line = (
-        "RC1 REGISTER web web-1 10.0.0.5:8080 lease=30 tag=blue version=2 weight=2 priority=1 port.metrics=9090 state=up"
-    )
+    line = "RC1 REGISTER web web-1 10.0.0.5:8080 lease=30 tag=blue version=2 weight=2 priority=1 port.metrics=9090 state=up"
     reply = send(server, line)
     assert re.fullmatch(r"RC1 OK expires_ms=(30000|29\d\d\d)", reply), reply
     listed = server.api.get("web", "web-1")

@@ -18,7 +18,9 @@ from rc.wait import until
 @pytest.fixture
 def web(server):
     for number in (1, 2, 3):
-        server.api.register("web", f"w{number}", 8080, addresses=[f"10.0.0.{number}", f"fd00::{number}"], lease_secs=600)
+        server.api.register(
+            "web", f"w{number}", 8080, addresses=[f"10.0.0.{number}", f"fd00::{number}"], lease_secs=600
+        )
     return server
 
 
@@ -106,7 +108,9 @@ def test_several_addresses_and_ipv6(servers):
         pytest.skip("this machine has no IPv6 loopback")
     server = servers(start=False)
     other = ports.free()
-    server.configure({"dns": {"listen": [f"127.0.0.1:{server.dns_port}", f"[::1]:{server.dns_port}", f"127.0.0.2:{other}"]}})
+    server.configure(
+        {"dns": {"listen": [f"127.0.0.1:{server.dns_port}", f"[::1]:{server.dns_port}", f"127.0.0.2:{other}"]}}
+    )
     server.start()
     server.api.register("web", "a", addresses=["10.0.0.1"])
     for host, port in (("127.0.0.1", server.dns_port), ("::1", server.dns_port), ("127.0.0.2", other)):
@@ -138,7 +142,11 @@ def test_pythons_resolver(web):
     """dnspython's resolver, as an application uses it."""
     resolver = dns.resolver.Resolver(configure=False)
     resolver.nameservers, resolver.port = [web.dns.host], web.dns.port
-    assert {record.address for record in resolver.resolve("web.svc.internal", "A")} == {"10.0.0.1", "10.0.0.2", "10.0.0.3"}
+    assert {record.address for record in resolver.resolve("web.svc.internal", "A")} == {
+        "10.0.0.1",
+        "10.0.0.2",
+        "10.0.0.3",
+    }
     assert {record.port for record in resolver.resolve("_web._tcp.svc.internal", "SRV")} == {8080}
     with pytest.raises(dns.resolver.NXDOMAIN):
         resolver.resolve("nosuch.svc.internal", "A")

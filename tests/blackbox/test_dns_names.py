@@ -12,9 +12,7 @@ ZONES = ["svc.internal.", "svc.example."]
 @pytest.fixture
 def web(servers):
     """A server with two zones, two reverse zones and a service of two instances."""
-    server = servers(
-        {"dns": {"zones": ZONES, "reverse_zones": ["0.0.10.in-addr.arpa.", "0.0.d.f.ip6.arpa."]}}
-    )
+    server = servers({"dns": {"zones": ZONES, "reverse_zones": ["0.0.10.in-addr.arpa.", "0.0.d.f.ip6.arpa."]}})
     server.api.register(
         "web", "a", 8080, addresses=["10.0.0.1", "fd00::1"], ports={"metrics": 9090}, tags=["blue"], version="2.1.0",
         lease_secs=600,

@@ -103,7 +103,9 @@ def test_acknowledged_after_fdatasync(servers, tmp_path):
     trace = tmp_path / "trace"
     calls = "fsync,fdatasync,write,writev,sendto,sendmsg,read,readv,recvfrom,recvmsg"
     server = servers(start=False)
-    server.start(wrapper=["strace", "-D", "-f", "-qq", "-s", "120", "-o", str(trace), "-e", f"trace={calls}"], seconds=60)
+    server.start(
+        wrapper=["strace", "-D", "-f", "-qq", "-s", "120", "-o", str(trace), "-e", f"trace={calls}"], seconds=60
+    )
     for number in range(10):
         server.api.register("web", f"w{number}", lease_secs=600, status=201)
     for number in range(10):
@@ -129,7 +131,9 @@ def test_a_renewal_writes_nothing(servers, tmp_path):
     """A renewal writes nothing to disk."""
     trace = tmp_path / "trace"
     server = servers(start=False)
-    server.start(wrapper=["strace", "-D", "-f", "-qq", "-o", str(trace), "-e", "trace=fsync,fdatasync,pwrite64"], seconds=60)
+    server.start(
+        wrapper=["strace", "-D", "-f", "-qq", "-o", str(trace), "-e", "trace=fsync,fdatasync,pwrite64"], seconds=60
+    )
     server.api.register("web", "a", lease_secs=60)
     until(lambda: "sync" in trace.read_text(), what="the registration's sync")
     before = trace.read_text().count("sync(")

@@ -42,7 +42,15 @@ def test_an_identical_registration_is_a_renewal(server):
     until(lambda: server.api.get("web", "a")["expires_in_ms"] < 59_800, what="the lease to run")
     # Defaults written out, another order, a tag twice: the same registration.
     same = server.api.register(
-        "web", "a", 80, lease_secs=60, addresses=["10.0.0.1"], tags=["y", "x", "y"], weight=1, priority=0, protocol="tcp"
+        "web",
+        "a",
+        80,
+        lease_secs=60,
+        addresses=["10.0.0.1"],
+        tags=["y", "x", "y"],
+        weight=1,
+        priority=0,
+        protocol="tcp",
     )
     assert same["revision"] == first["revision"] and same["expires_in_ms"] > 59_800
     changed = server.api.register("web", "a", 81, lease_secs=60, addresses=["10.0.0.1"], tags=["x", "y"])
@@ -173,7 +181,9 @@ def test_lists_are_paged(server):
                 number = next(numbers, None)
             if number is None:
                 return api.close()
-            api.register("big", f"i-{number:04}", lease_secs=600, addresses=[f"10.1.{number // 250}.{number % 250 + 1}"])
+            api.register(
+                "big", f"i-{number:04}", lease_secs=600, addresses=[f"10.1.{number // 250}.{number % 250 + 1}"]
+            )
 
     threads = [threading.Thread(target=some) for _ in range(4)]
     for thread in threads:

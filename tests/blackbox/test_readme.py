@@ -6,13 +6,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import tomllib
 
 import pytest
 
 from rc import ports
 from rc.readme import PORTS, blocks, matches
-from rc.server import ANSI, BINARY, ROOT, clean_environment, run
+from rc.server import ANSI, BINARY, ROOT, clean_environment
 from rc.wait import until
 
 README = (ROOT / "README.md").read_text()
@@ -98,19 +97,6 @@ def test_every_command_of_the_readme(reader):
     assert len(found) > 15 and sum(block.expected is not None for block in found) > 8
     for block in found:
         reader.play(block)
-
-
-def test_the_readmes_configuration(tmp_path):
-    """Each `toml` block in the README is a good configuration but for files that the reader would have."""
-    found = re.findall(r"^```toml\n(.*?)^```$", README, re.M | re.S)
-    assert found
-    for text in found:
-        tomllib.loads(text)
-        path = tmp_path / "config.toml"
-        path.write_text(text)
-        done = run("check-config", "--config", path, "--data-dir", tmp_path / "data")
-        said = done.stdout + done.stderr
-        assert "did you mean" not in said and "unknown" not in said, said
 
 
 def test_the_readme_names_what_there_is():

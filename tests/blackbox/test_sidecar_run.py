@@ -143,7 +143,11 @@ def test_a_child_that_ends_at_once(server, sidecars, code):
 
 def test_as_pid_1(server, sidecars):
     """Works as PID 1: takes signals, passes them on, reaps orphans."""
-    unshare = ["unshare", "-p", "-f", "--mount-proc", "--kill-child"] if os.geteuid() == 0 else ["unshare", "-rpf", "--mount-proc", "--kill-child"]
+    unshare = (
+        ["unshare", "-p", "-f", "--mount-proc", "--kill-child"]
+        if os.geteuid() == 0
+        else ["unshare", "-rpf", "--mount-proc", "--kill-child"]
+    )
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("no PID namespaces here")
     sidecar = sidecars().go()

@@ -151,6 +151,7 @@ def test_with_a_token(servers, sidecars, tmp_path):
 
 def test_usage():
     """Usage errors are 2, and say what is wrong on stderr; --help is none."""
+
     def script(*arguments):
         command = ["dash", str(SCRIPT), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=clean_environment())
