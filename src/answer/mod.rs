@@ -1,9 +1,22 @@
-//! From a query's bytes to a reply's bytes.
+//! From a query's bytes to a reply's bytes: parse, decide, encode.
+//!
+//! No lock, no await, no allocation, no log line, no clock: what a query meets is the view as it is, at a moment
+//! that is passed in. Every transport calls [`Batch::respond`], so no two of them can disagree.
+
+mod parse;
+mod edns;
+mod decide;
+mod encode;
+mod additional;
+mod writer;
+pub mod counters;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::view::{LeaseTime, View};
+use crate::view::{LeaseTime, Reader, View, Zones};
+pub use counters::Counters;
+use decide::{Answer, End, Sources};
 
 /// How a query came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,24 +40,49 @@ pub enum Reply {
 #[derive(Debug)]
 pub struct Responder {
     view: Arc<View>,
+    zones_version: u64,
+    zones: Arc<Zones>,
+    counters: Arc<Counters>,
 }
 
 impl Responder {
     /// A responder that answers from `view`.
     pub fn new(view: Arc<View>) -> Self {
-        Self { view }
+        let (zones_version, zones) = view.zones();
+        Self { view, zones_version, zones, counters: Arc::default() }
+    }
+
+    /// What it counts.
+    pub fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
     }
 
     /// Begins a batch of queries at `now`: pins the view's maps and takes the zones' latest snapshot.
     pub fn batch(&mut self, now: LeaseTime) -> Batch<'_> {
-        let _ = (&self.view, now);
-        Batch { _r: self }
+        if self.view.zones_version() != self.zones_version {
+            (self.zones_version, self.zones) = self.view.zones();
+        }
+        // Whoever is found loaded before the maps are asked was in them by then.
+        let loaded = self.view.loaded();
+        Batch {
+            reader: self.view.read(),
+            view: &self.view,
+            zones: &self.zones,
+            counters: &self.counters,
+            loaded,
+            now,
+        }
     }
 }
 
 /// One batch of queries.
 pub struct Batch<'a> {
-    _r: &'a Responder,
+    reader: Reader<'a>,
+    view: &'a View,
+    zones: &'a Zones,
+    counters: &'a Counters,
+    loaded: bool,
+    now: LeaseTime,
 }
 
 impl Batch<'_> {
@@ -56,7 +94,30 @@ impl Batch<'_> {
         transport: Transport,
         out: &mut [u8],
     ) -> Reply {
-        let _ = (query, peer, transport, out);
-        Reply::Drop
+        let Some(query) = parse::parse(query, peer, transport) else {
+            self.counters.dropped(transport);
+            return Reply::Drop;
+        };
+        self.counters.query(transport, query.question.as_ref().map(|question| question.rtype));
+        let sources = Sources { reader: &self.reader, zones: self.zones, loaded: self.loaded };
+        let answer: Answer<'_> = match (query.problem, &query.question) {
+            (None, Some(question)) => decide::decide(sources, question),
+            (problem, _) => End::Problem(problem.unwrap_or(parse::Problem::FormErr)).into(),
+        };
+        let serial = self.view.serial();
+        let context = encode::Context { sources, serial, now: self.now, transport };
+        match encode::encode(context, &query, &answer, out) {
+            Ok(reply) => {
+                self.counters.reply(transport, answer.rcode(), reply.truncated);
+                Reply::Len(reply.len)
+            }
+            Err(writer::Full) => {
+                self.counters.dropped(transport);
+                Reply::Drop
+            }
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,3 @@
 //! What is not a plain query.
+
+pub mod zone_file;

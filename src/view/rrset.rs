@@ -172,13 +172,19 @@ fn shares<R: Record>(group: &[R]) -> Box<[u64]> {
 }
 
 /// The records of an RRset in the order of one turn.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Turn<'a, R> {
     rrset: &'a RRset<R>,
     turn: u64,
     group: usize,
     start: usize,
     given: usize,
+}
+
+impl<R> Clone for Turn<'_, R> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
 }
 
 impl<'a, R> Iterator for Turn<'a, R> {

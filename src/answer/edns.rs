@@ -1,0 +1,86 @@
+//! EDNS: the OPT record of a query, and that of its reply (RFC 6891).
+
+use crate::view::zones::types;
+
+/// Octets that we take and send over UDP at most: what passes everywhere unfragmented.
+pub const UDP_MOST: usize = 1232;
+/// Octets that every client takes over UDP (RFC 1035, section 2.3.4).
+pub const UDP_LEAST: usize = 512;
+/// Octets that a reply may have over TCP.
+pub const TCP_MOST: usize = 65_535;
+
+/// Octets of an OPT record without options: root, type, class, TTL, length.
+const OPT_OCTETS: usize = 11;
+/// Octets of an extended error without text: code, length, INFO-CODE.
+const ERROR_OCTETS: usize = 6;
+/// The option of extended errors (RFC 8914, section 2).
+const ERROR_OPTION: u16 = 15;
+const DNSSEC_OK: u16 = 0x8000;
+
+/// What a query's OPT record says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edns {
+    /// Octets that the client takes over UDP.
+    pub udp_size: u16,
+    /// The version that it speaks; we speak 0.
+    pub version: u8,
+    /// Whether it wants signatures: copied, for there are none.
+    pub dnssec_ok: bool,
+}
+
+/// Why an answer is not all that it could be (RFC 8914, section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExtendedError {
+    /// Instances are in it whose lease has lapsed and whom the brake holds.
+    Stale = 3,
+    /// The registry is still being loaded.
+    NotReady = 14,
+    /// The name is in none of our zones.
+    NotAuthoritative = 20,
+}
+
+impl Edns {
+    /// Reads an OPT record's class, TTL and options; `None` if the options do not add up.
+    pub fn read(class: u16, ttl: u32, options: &[u8]) -> Option<Self> {
+        let mut rest = options;
+        while !rest.is_empty() {
+            let length = rest.get(2..4)?.first_chunk().map(|octets| u16::from_be_bytes(*octets))?;
+            rest = rest.get(4 + usize::from(length)..)?;
+        }
+        let [_, version, flags @ ..] = ttl.to_be_bytes();
+        let dnssec_ok = u16::from_be_bytes(flags) & DNSSEC_OK != 0;
+        Some(Self { udp_size: class, version, dnssec_ok })
+    }
+
+    /// Octets that a reply to the client may have over UDP.
+    pub fn udp_limit(self) -> usize {
+        usize::from(self.udp_size).clamp(UDP_LEAST, UDP_MOST)
+    }
+}
+
+/// The OPT record of a reply, and its length.
+pub fn opt_record(
+    edns: Edns,
+    rcode: u16,
+    error: Option<ExtendedError>,
+) -> ([u8; OPT_OCTETS + ERROR_OCTETS], usize) {
+    let mut record = [0; OPT_OCTETS + ERROR_OCTETS];
+    let [_, high_rcode] = (rcode >> 4).to_be_bytes();
+    let [flags, _] = if edns.dnssec_ok { DNSSEC_OK } else { 0 }.to_be_bytes();
+    let [_, kind] = types::OPT.to_be_bytes();
+    let [size_high, size_low] = OUR_UDP_SIZE.to_be_bytes();
+    let fixed = [0, 0, kind, size_high, size_low, high_rcode, 0, flags, 0, 0, 0];
+    let Some(error) = error else {
+        record[..OPT_OCTETS].copy_from_slice(&fixed);
+        return (record, OPT_OCTETS);
+    };
+    let [_, length] = 6_u16.to_be_bytes();
+    let [_, option] = ERROR_OPTION.to_be_bytes();
+    record[..OPT_OCTETS].copy_from_slice(&fixed);
+    record[OPT_OCTETS - 1] = length;
+    record[OPT_OCTETS..].copy_from_slice(&[0, option, 0, 2, 0, error as u8]);
+    (record, OPT_OCTETS + ERROR_OCTETS)
+}
+
+/// The size that our OPT records name.
+const OUR_UDP_SIZE: u16 = 1232;

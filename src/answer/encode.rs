@@ -1,0 +1,323 @@
+//! The one encoder: from an answer to the reply's bytes, for every transport.
+//!
+//! An RRset is sent whole. Where that does not fit, additional records go first and nobody is told; then the
+//! RRset is cut where it no longer fits, and TC says so (RFC 2181, section 9). The room of OPT is always kept.
+
+use super::Transport;
+use super::additional;
+use super::decide::{Answer, End, RegistryRRset, Sources};
+use super::edns::{TCP_MOST, UDP_LEAST, opt_record};
+use super::parse::{HEADER, Query};
+use super::writer::{Full, Section, Writer};
+use crate::view::wire::Name;
+use crate::view::zones::{FileRRset, Kind, Zone, types};
+use crate::view::{A, Aaaa, Cell, LeaseTime, Node, Pointers, RRset, Record, Srv};
+
+const QR: u8 = 0x80;
+const AA: u8 = 0x04;
+const TC: u8 = 0x02;
+
+/// The data of the HINFO record that answers ANY (RFC 8482, section 4.2).
+const ANY_HINFO: &[u8] = b"\x07RFC8482\x00";
+/// Octets of an SOA's data from the serial to the end, and of the minimum.
+const SOA_FROM_SERIAL: usize = 20;
+const SOA_MINIMUM: usize = 4;
+/// Where in an SRV record's data its target begins (RFC 2782).
+const SRV_TARGET: usize = 6;
+
+/// What the encoder needs to know besides the answer.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Where addresses of targets are found.
+    pub sources: Sources<'a>,
+    /// The serial of zones beside the registry.
+    pub serial: u32,
+    /// The moment of the answer.
+    pub now: LeaseTime,
+    /// How the reply goes.
+    pub transport: Transport,
+}
+
+/// A reply that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoded {
+    /// Its octets.
+    pub len: usize,
+    /// Whether something is missing that belongs into it.
+    pub truncated: bool,
+}
+
+/// Writes the reply. An error: not even the question fits, the buffer is smaller than it must be.
+pub fn encode(
+    context: Context<'_>,
+    query: &Query<'_>,
+    answer: &Answer<'_>,
+    out: &mut [u8],
+) -> Result<Encoded, Full> {
+    let limit = match (context.transport, query.edns) {
+        (Transport::Tcp, _) => TCP_MOST,
+        (Transport::Udp, None) => UDP_LEAST,
+        (Transport::Udp, Some(edns)) => edns.udp_limit(),
+    };
+    let opt = query.edns.map(|edns| opt_record(edns, answer.rcode(), answer.extended_error()));
+    let opt: &[u8] = opt.as_ref().and_then(|(opt, length)| opt.get(..*length)).unwrap_or_default();
+
+    let limit = limit.min(out.len()).checked_sub(opt.len()).ok_or(Full)?;
+    let mut writer = Writer::new(out, limit);
+    writer.put(&[0; HEADER])?;
+    if let Some(question) = &query.question {
+        writer.put(question.verbatim)?;
+    }
+    let name_end = query.question.as_ref().map_or(HEADER, |q| HEADER + q.name.wire().len());
+    let mut body = Body { writer, context, name: HEADER, name_end };
+    let truncated = body.write(answer).is_err();
+    let mut writer = body.writer;
+    writer.give_room(opt.len());
+    writer.put(opt)?;
+
+    let [answers, authorities, additionals] = writer.counts();
+    let additionals = additionals.saturating_add(u16::from(!opt.is_empty()));
+    let questions = u16::from(query.question.is_some());
+    let flags = query.opcode_rd
+        | QR
+        | if answer.is_authoritative() { AA } else { 0 }
+        | if truncated { TC } else { 0 };
+    let [_, rcode] = (answer.rcode() & 0xf).to_be_bytes();
+    writer.set(0, &query.id);
+    writer.set(2, &[flags, query.cd | rcode]);
+    for (place, count) in [questions, answers, authorities, additionals].into_iter().enumerate() {
+        writer.set(4 + 2 * place, &count.to_be_bytes());
+    }
+    Ok(Encoded { len: writer.len(), truncated })
+}
+
+/// The records of a reply as they are written.
+struct Body<'a, 'b> {
+    writer: Writer<'b>,
+    context: Context<'a>,
+    /// Where the name that records are about begins and ends: the question's, then that of the last CNAME.
+    name: usize,
+    name_end: usize,
+}
+
+/// Records of an RRset that were written, one after the other.
+struct Written {
+    start: usize,
+    count: usize,
+    whole: Result<(), Full>,
+}
+
+impl Body<'_, '_> {
+    /// An error: something did not fit that belongs into the reply.
+    fn write(&mut self, answer: &Answer<'_>) -> Result<(), Full> {
+        for link in answer.links.iter() {
+            let Some(cname) = link.records.first() else { continue };
+            let rdata = [&*cname.rdata];
+            let at =
+                self.writer.record(Section::Answer, self.name, types::CNAME, link.ttl, &rdata)?;
+            (self.name, self.name_end) = (at, self.writer.len());
+        }
+        match &answer.end {
+            End::Registry(node, RegistryRRset::A(a), zone) => self.registry(node, a, zone),
+            End::Registry(node, RegistryRRset::Aaaa(aaaa), zone) => self.registry(node, aaaa, zone),
+            End::Registry(node, RegistryRRset::Srv(srv), zone) => self.registry(node, srv, zone),
+            End::Pointers(pointers, zone) => self.pointers(pointers, zone),
+            End::File(rrset) => self.file(rrset),
+            End::Soa(zone) => self.soa(Section::Answer, zone, zone.soa_ttl()),
+            End::Any(zone) => self.any(zone),
+            End::NoData(zone) | End::NoName(zone) => {
+                self.soa(Section::Authority, zone, zone.negative_ttl())
+            }
+            End::Referral { zone, ns, delegated } => self.referral(zone, ns, delegated),
+            End::Alias | End::NotReady | End::NotOurs | End::Refused | End::Problem(_) => Ok(()),
+        }
+    }
+
+    /// The name's last so many octets, as an owner.
+    fn suffix(&self, octets: usize) -> usize {
+        self.name_end.saturating_sub(octets)
+    }
+
+    fn registry<R: Rdata>(
+        &mut self,
+        node: &Node,
+        rrset: &RRset<R>,
+        zone: &Zone,
+    ) -> Result<(), Full> {
+        let turn = rrset.take_turn();
+        let most = if node.max_answers == 0 { usize::MAX } else { node.max_answers };
+        let (owner, now) = (self.name, self.context.now);
+        let mut least_ms = None;
+        let written = self.each(turn.clone().take(most), |writer, record| {
+            record.write(writer, Section::Answer, owner, 0, zone.name())?;
+            least_ms = least(least_ms, record.remaining_ms(now));
+            Ok(())
+        });
+        self.writer.set_ttls(written.start, written.count, ttl(node.ttl_secs, least_ms));
+        written.whole?;
+        let mut at = written.start;
+        for record in turn.take(written.count) {
+            let (Some((cell, offset)), Some(rdata)) = (record.target(), self.writer.rdata_after(at))
+            else {
+                break;
+            };
+            at = rdata.end;
+            let owner = rdata.start + offset;
+            if additional::of_cell(&mut self.writer, owner, cell, node.ttl_secs, now).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn pointers(&mut self, pointers: &Pointers, zone: &Zone) -> Result<(), Full> {
+        let (owner, now) = (self.name, self.context.now);
+        let mut least_ms = None;
+        let written = self.each(pointers.cells.iter(), |writer, cell| {
+            let rdata = [&*cell.host, zone.name()];
+            writer.record(Section::Answer, owner, types::PTR, 0, &rdata)?;
+            least_ms = least(least_ms, cell.lease.remaining_ms(now));
+            Ok(())
+        });
+        self.writer.set_ttls(written.start, written.count, ttl(pointers.ttl_secs, least_ms));
+        written.whole
+    }
+
+    /// Writes one record after the other, until one does not fit.
+    fn each<T>(
+        &mut self,
+        records: impl Iterator<Item = T>,
+        mut write: impl FnMut(&mut Writer<'_>, T) -> Result<(), Full>,
+    ) -> Written {
+        let mut written = Written { start: self.writer.len(), count: 0, whole: Ok(()) };
+        for record in records {
+            written.whole = write(&mut self.writer, record);
+            if written.whole.is_err() {
+                break;
+            }
+            written.count += 1;
+        }
+        written
+    }
+
+    fn file(&mut self, rrset: &FileRRset) -> Result<(), Full> {
+        let turn = rrset.take_turn();
+        let start = self.writer.len();
+        for record in turn.clone() {
+            let rdata = [&*record.rdata];
+            self.writer.record(Section::Answer, self.name, rrset.rtype, rrset.ttl, &rdata)?;
+        }
+        additional::of_targets(&mut self.writer, &self.context, start, turn);
+        Ok(())
+    }
+
+    fn referral(&mut self, zone: &Zone, ns: &FileRRset, delegated: &Name) -> Result<(), Full> {
+        let (owner, start) = (self.suffix(delegated.wire().len()), self.writer.len());
+        let turn = ns.take_turn();
+        for record in turn.clone() {
+            self.writer.record(Section::Authority, owner, types::NS, ns.ttl, &[&*record.rdata])?;
+        }
+        additional::glue(&mut self.writer, zone, delegated.wire(), start, turn)
+    }
+
+    fn any(&mut self, zone: &Zone) -> Result<(), Full> {
+        let ttl = zone.negative_ttl();
+        self.writer.record(Section::Answer, self.name, types::HINFO, ttl, &[ANY_HINFO]).map(|_| ())
+    }
+
+    /// The zone's SOA. Beside the registry its serial is that of the registry's content, and its minimum what
+    /// is configured.
+    fn soa(&mut self, section: Section, zone: &Zone, ttl: u32) -> Result<(), Full> {
+        let owner = self.suffix(zone.name().len());
+        let soa = zone.soa();
+        if zone.kind() == Kind::File {
+            return self.writer.record(section, owner, types::SOA, ttl, &[soa]).map(|_| ());
+        }
+        let (names, numbers) =
+            soa.split_at_checked(soa.len().saturating_sub(SOA_FROM_SERIAL)).ok_or(Full)?;
+        let timers = numbers.get(4..SOA_FROM_SERIAL - SOA_MINIMUM).unwrap_or_default();
+        let serial = self.context.serial.to_be_bytes();
+        let minimum = zone.negative_ttl().to_be_bytes();
+        let rdata = [names, &serial, timers, &minimum];
+        self.writer.record(section, owner, types::SOA, ttl, &rdata).map(|_| ())
+    }
+}
+
+/// A record of the registry, and how its data is written.
+pub(super) trait Rdata: Record {
+    /// Writes the record; targets are in `zone`.
+    fn write(
+        &self,
+        writer: &mut Writer<'_>,
+        section: Section,
+        owner: usize,
+        ttl: u32,
+        zone: &[u8],
+    ) -> Result<usize, Full>;
+
+    /// The instance that the data names, and where in the data.
+    fn target(&self) -> Option<(&Cell, usize)> {
+        None
+    }
+}
+
+impl Rdata for A {
+    fn write(
+        &self,
+        writer: &mut Writer<'_>,
+        section: Section,
+        owner: usize,
+        ttl: u32,
+        _: &[u8],
+    ) -> Result<usize, Full> {
+        writer.record(section, owner, types::A, ttl, &[&self.address.octets()])
+    }
+}
+
+impl Rdata for Aaaa {
+    fn write(
+        &self,
+        writer: &mut Writer<'_>,
+        section: Section,
+        owner: usize,
+        ttl: u32,
+        _: &[u8],
+    ) -> Result<usize, Full> {
+        writer.record(section, owner, types::AAAA, ttl, &[&self.address.octets()])
+    }
+}
+
+impl Rdata for Srv {
+    /// The target is uncompressed (RFC 2782).
+    fn write(
+        &self,
+        writer: &mut Writer<'_>,
+        section: Section,
+        owner: usize,
+        ttl: u32,
+        zone: &[u8],
+    ) -> Result<usize, Full> {
+        let body = &self.cell.instance.body;
+        let (priority, weight) = (body.priority.to_be_bytes(), body.weight.to_be_bytes());
+        let port = self.port.to_be_bytes();
+        let rdata = [&priority[..], &weight, &port, &self.cell.host, zone];
+        writer.record(section, owner, types::SRV, ttl, &rdata)
+    }
+
+    fn target(&self) -> Option<(&Cell, usize)> {
+        Some((&self.cell, SRV_TARGET))
+    }
+}
+
+/// The TTL of records that are good for `least_ms` at least (`None`: without end).
+pub(super) fn ttl(most_secs: u32, least_ms: Option<u64>) -> u32 {
+    let least_secs = least_ms.map_or(most_secs, |ms| u32::try_from(ms / 1000).unwrap_or(u32::MAX));
+    most_secs.min(least_secs).max(1)
+}
+
+fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

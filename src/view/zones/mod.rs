@@ -1,0 +1,282 @@
+//! The zones that are served, with what their zone files say: one immutable snapshot.
+//!
+//! A zone either has the registry beside its file, or answers addresses with PTR from the registry, or is the
+//! file alone. Zones with the registry share its names, which are relative to the zone; what a zone file must
+//! say and does not (SOA, NS and the addresses of `ns`) is made up. Nothing here changes after it is built.
+
+mod file;
+mod made_up;
+pub mod reverse;
+pub mod types;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+pub use file::{
+    FileNode, FileRRset, FileRecord, FileZone, MAX_RDATA, MAX_RECORDS, MAX_TTL, Place,
+    ZoneFileError,
+};
+
+use super::wire::{self, MAX_NAME, Name};
+
+/// Zones at most: each is looked at when a service registers.
+pub const MAX_ZONES: usize = 10_000;
+/// Octets of a zone with services at most, so that the longest name of the registry fits in front of it.
+pub const MAX_ZONE_NAME: usize = MAX_NAME - MAX_RELATIVE;
+/// The longest names of the registry are `L.S` and `_P._tcp.S`: labels of 63, 4 and 62 octets and their lengths.
+const MAX_RELATIVE: usize = 64 + 5 + 63;
+/// What errors about zone names name as their file.
+const IN_CONFIG: &str = "the configuration";
+
+/// What the zones are made from, zone files apart.
+#[derive(Debug, Clone, Copy)]
+pub struct ZoneSettings<'a> {
+    /// Zones in which services are found; PTR names the first.
+    pub zones: &'a [String],
+    /// Reverse zones that are answered from the registry.
+    pub reverse_zones: &'a [String],
+    /// Seconds that clients may keep "there is no such name or record" in these zones.
+    pub negative_ttl_secs: u32,
+    /// Addresses of `ns` where it is made up; unspecified ones are left out.
+    pub ns_addresses: &'a [IpAddr],
+}
+
+/// All zones.
+#[derive(Debug, Default)]
+pub struct Zones {
+    zones: Vec<Zone>,
+    /// Places in `zones`, by name in lower-case wire form with the root.
+    by_name: HashMap<Box<[u8]>, usize>,
+    /// Labels of the longest zone name.
+    most_labels: usize,
+}
+
+/// Where a zone's answers come from, besides its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// From the registry's names.
+    Registry,
+    /// From the registry's addresses.
+    Reverse,
+    /// Nowhere else.
+    File,
+}
+
+/// One zone.
+#[derive(Debug)]
+pub struct Zone {
+    kind: Kind,
+    labels: usize,
+    negative_ttl: u32,
+    soa_ttl: u32,
+    soa: Box<[u8]>,
+    data: FileZone,
+}
+
+/// A name that the registry cannot have, because a zone says what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The name, whole, as people write it.
+    pub name: String,
+    /// The file.
+    pub file: String,
+    /// The line, from 1; 0 if it is about the file as a whole.
+    pub line: usize,
+}
+
+impl Zones {
+    /// The zones of `settings`, and of `files`. The errors are all that there are.
+    pub fn build(
+        settings: &ZoneSettings<'_>,
+        files: Vec<FileZone>,
+    ) -> Result<Self, Vec<ZoneFileError>> {
+        let mut errors = Vec::new();
+        let mut by_origin: HashMap<Box<[u8]>, FileZone> = HashMap::new();
+        for file in files {
+            if let Some(other) = by_origin.get(file.origin()) {
+                let zone = wire::text(file.origin());
+                let reason = format!("the zone `{zone}` is already in {}", other.file());
+                errors.push(about(file.file(), reason));
+            } else {
+                by_origin.insert(file.origin().into(), file);
+            }
+        }
+        let mut zones = Self::default();
+        let named = settings.zones.iter().map(|zone| (zone, Kind::Registry));
+        let named = named.chain(settings.reverse_zones.iter().map(|zone| (zone, Kind::Reverse)));
+        for (text, kind) in named {
+            match zone_name(text, kind) {
+                Ok(name) => {
+                    let file = by_origin.remove(name.wire());
+                    let data = file.unwrap_or_else(|| FileZone::new(name.wire().into(), IN_CONFIG));
+                    zones.push(kind, data, settings, &mut errors);
+                }
+                Err(reason) => errors.push(about(IN_CONFIG, reason)),
+            }
+        }
+        let mut rest: Vec<_> = by_origin.into_values().collect();
+        rest.sort_by(|one, other| one.origin().cmp(other.origin()));
+        for data in rest {
+            zones.push(Kind::File, data, settings, &mut errors);
+        }
+        if errors.is_empty() { Ok(zones) } else { Err(errors) }
+    }
+
+    fn push(
+        &mut self,
+        kind: Kind,
+        mut data: FileZone,
+        settings: &ZoneSettings<'_>,
+        errors: &mut Vec<ZoneFileError>,
+    ) {
+        if kind != Kind::File {
+            let host = self.first_registry().map_or(data.origin(), Zone::name).into();
+            made_up::complete(&mut data, kind, host, settings);
+        }
+        if self.zones.len() == MAX_ZONES {
+            errors.push(about(data.file(), format!("there are more than {MAX_ZONES} zones")));
+            return;
+        }
+        match Zone::new(kind, data, settings.negative_ttl_secs) {
+            Ok(zone) => {
+                if self.by_name.insert(zone.name().into(), self.zones.len()).is_some() {
+                    let reason = format!("the zone `{}` is given twice", wire::text(zone.name()));
+                    errors.push(about(IN_CONFIG, reason));
+                }
+                self.most_labels = self.most_labels.max(zone.labels);
+                self.zones.push(zone);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+
+    /// All zones, those of the registry first, in the order in which they are configured.
+    pub fn iter(&self) -> impl Iterator<Item = &Zone> {
+        self.zones.iter()
+    }
+
+    /// The zone that PTR names, if there is one.
+    pub fn first_registry(&self) -> Option<&Zone> {
+        self.zones.first().filter(|zone| zone.kind == Kind::Registry)
+    }
+
+    /// The longest zone that a name is in.
+    pub fn find(&self, name: &Name) -> Option<&Zone> {
+        self.find_up_to(name, name.labels())
+    }
+
+    /// The longest zone that a name is in, but not the zone of that name itself.
+    pub fn find_above(&self, name: &Name) -> Option<&Zone> {
+        self.find_up_to(name, name.labels().checked_sub(1)?)
+    }
+
+    fn find_up_to(&self, name: &Name, labels: usize) -> Option<&Zone> {
+        (0..=labels.min(self.most_labels))
+            .rev()
+            .find_map(|labels| self.by_name.get(name.suffix(labels)))
+            .and_then(|place| self.zones.get(*place))
+    }
+
+    /// The first of these names, relative to the zones with the registry, that one of them cannot have: its
+    /// zone file has it or delegates it, or it lies in another zone. Wildcards do not count.
+    pub fn conflict(&self, relative_names: &[Box<[u8]>]) -> Option<Conflict> {
+        let registry = || self.zones.iter().filter(|zone| zone.kind == Kind::Registry);
+        relative_names
+            .iter()
+            .flat_map(|relative| registry().map(move |zone| (relative, zone)))
+            .find_map(|(relative, zone)| self.conflict_in(zone, relative))
+    }
+
+    fn conflict_in(&self, zone: &Zone, relative: &[u8]) -> Option<Conflict> {
+        let whole = [relative, zone.name()].concat();
+        let conflict = |file: &str, line| {
+            Some(Conflict { name: wire::text(&whole), file: file.into(), line })
+        };
+        if let Some(place) = zone.data.place_of(relative) {
+            return conflict(&place.file, place.line);
+        }
+        let other = self.find(&Name::read(&whole)?)?;
+        if std::ptr::eq(other, zone) {
+            return None;
+        }
+        match other.data.apex_place() {
+            Some(place) => conflict(&place.file, place.line),
+            None => conflict(other.data.file(), 0),
+        }
+    }
+}
+
+impl Zone {
+    fn new(kind: Kind, data: FileZone, negative_ttl: u32) -> Result<Self, ZoneFileError> {
+        let apex = data.node(&[]);
+        let Some(soa) = apex.and_then(|apex| apex.rrset(types::SOA)) else {
+            let zone = wire::text(data.origin());
+            let reason = format!("the zone `{zone}` has no SOA record; begin the file with one");
+            return Err(about(data.file(), reason));
+        };
+        let rdata: Box<[u8]> = soa.records.first().map(|soa| soa.rdata.clone()).unwrap_or_default();
+        let minimum = rdata.last_chunk().map_or(0, |minimum| u32::from_be_bytes(*minimum));
+        let negative_ttl = match kind {
+            Kind::File => soa.ttl.min(minimum),
+            Kind::Registry | Kind::Reverse => negative_ttl,
+        };
+        let labels = wire::labels_of(data.origin()).count();
+        Ok(Self { kind, labels, negative_ttl, soa_ttl: soa.ttl, soa: rdata, data })
+    }
+
+    /// Its name in lower-case wire form with the root.
+    pub fn name(&self) -> &[u8] {
+        self.data.origin()
+    }
+
+    /// How many labels its name has, the root's not counted.
+    pub fn labels(&self) -> usize {
+        self.labels
+    }
+
+    /// Where its answers come from, besides its file.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What its file says, and what is made up.
+    pub fn data(&self) -> &FileZone {
+        &self.data
+    }
+
+    /// The data of its SOA record; beside the registry the serial and the minimum are still to be replaced.
+    pub fn soa(&self) -> &[u8] {
+        &self.soa
+    }
+
+    /// Seconds that clients may keep the SOA that they asked for.
+    pub fn soa_ttl(&self) -> u32 {
+        self.soa_ttl
+    }
+
+    /// Seconds that clients may keep "there is no such name or record" (RFC 2308, section 5).
+    pub fn negative_ttl(&self) -> u32 {
+        self.negative_ttl
+    }
+}
+
+fn zone_name(text: &str, kind: Kind) -> Result<Name, String> {
+    let name = wire::parse(text, &[0])?;
+    let name = Name::read(&name).ok_or_else(|| format!("`{text}` is no name"))?;
+    match kind {
+        Kind::Reverse if !reverse::is_reverse_zone(&name) => Err(format!(
+            "the reverse zone `{text}` is not a whole part of in-addr.arpa or ip6.arpa, as 10.in-addr.arpa. is"
+        )),
+        Kind::Registry if name.wire().len() > MAX_ZONE_NAME => Err(format!(
+            "the zone `{text}` is longer than {MAX_ZONE_NAME} octets, so some services' names would not fit"
+        )),
+        _ => Ok(name),
+    }
+}
+
+fn about(file: &str, reason: String) -> ZoneFileError {
+    ZoneFileError { file: file.into(), line: 0, reason }
+}
+
+
+
