@@ -1,6 +1,7 @@
 //! The router without its handlers' ends: what is refused before a registrar is reached, and the configuration
 //! and instance that the other tests of this room share.
 
+use super::secrets::load_token;
 use super::*;
 use crate::registry::{
     Body as Registered, Declared, Instance, InstanceId, Label, LeaseTerm, PortName, ServiceName,

@@ -15,6 +15,7 @@ mod native_list;
 mod probes;
 pub mod json;
 pub mod problem;
+pub mod secrets;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,11 +31,10 @@ use tokio::time::timeout;
 
 use self::guard::Guard;
 use self::problem::Problem;
-use crate::access::{Access, Action, Denied, Principal, Token};
+use crate::access::{Access, Action, Denied, Principal};
 use crate::config;
 use crate::registrar::{Committed, Registrar};
 use crate::registry::Command;
-use crate::secret;
 use crate::telemetry::Sources;
 
 /// Octets of a request's body at most: a registration with all that it may have takes about 25 KiB.
@@ -146,13 +146,6 @@ async fn read_body<S: Send + Sync>(
         }
         _ => Problem::new(StatusCode::BAD_REQUEST, problem::shown(&rejection.body_text())),
     })
-}
-
-/// Reads the token that the HTTP door is configured with, at the start and at a reload.
-pub fn load_token(http: &config::Http) -> Result<Option<Token>, String> {
-    let Some(path) = &http.token_file else { return Ok(None) };
-    let token = Token::parse(&secret::read(path)?);
-    token.map(Some).map_err(|reason| format!("http.token_file {}: {reason}", path.display()))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::access::key::Keys;
 use crate::access::{Access, Action, Principal};
 use crate::answer::Responder;
 use crate::api::datagram::{self, Asked, Verb};
-use crate::api::{self, Api, http};
+use crate::api::{self, Api, http, secrets};
 use crate::config::{Config, Lease, Live};
 use crate::net::holder::{Protocol, bind_error};
 use crate::net::{Stop, tcp, udp};
@@ -109,9 +109,10 @@ impl Doors {
         runtime: &Runtime,
     ) -> Result<Self, String> {
         let config = live.get();
-        let token = api::load_token(&config.http)?;
+        let token = secrets::load_token(&config.http)?;
         let access = Arc::new(Access::new(token, config.http.insecure_no_token));
-        let keys = Keys::load(&config.udp.key_files).map_err(|error| error.to_string())?;
+        let keys = Keys::default();
+        keys.replace(secrets::load_keys(&config.udp.key_files)?)?;
         let (close_http, http_closing) = watch::channel(false);
         let mut doors = Self {
             addresses: sockets.addresses,

@@ -9,9 +9,10 @@ use parking_lot::RwLock;
 use super::{Given, zones};
 use crate::access::Access;
 use crate::access::key::Keys;
+use crate::api::secrets;
 use crate::config::{Lease, Live};
+use crate::telemetry;
 use crate::view::View;
-use crate::{api, telemetry};
 
 /// What a reload reaches.
 pub(super) struct Reloader {
@@ -83,11 +84,12 @@ impl Reloader {
 
     fn reload_secrets(&self) {
         let config = self.live.get();
-        match api::load_token(&config.http) {
+        match secrets::load_token(&config.http) {
             Ok(token) => self.access.reload(token),
             Err(reason) => tracing::error!("the token stays as it was: {reason}"),
         }
-        if let Err(reason) = self.keys.reload(&config.udp.key_files) {
+        let keys = secrets::load_keys(&config.udp.key_files);
+        if let Err(reason) = keys.and_then(|keys| self.keys.replace(keys)) {
             tracing::error!("the keys stay as they were: {reason}");
         }
     }
