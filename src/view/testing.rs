@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Address, Cell, LeaseTime, Node, Pointers, RRset, Srv, View, wire};
-use crate::registry::{
-    Body, Declared, Instance, InstanceId, Label, LeaseTerm, ServiceName, State,
-};
+use crate::registry::{Body, Declared, Instance, InstanceId, Label, LeaseTerm, ServiceName, State};
 
 impl View {
     /// Puts a node at a name relative to the zone.
@@ -41,7 +39,8 @@ impl View {
                 self.put_node(&[&name, "_tcp", service], node(&[(cell, *port)], answers, false));
             }
             for address in &cell.instance.body.addresses {
-                let pointers = Pointers { ttl_secs: answers.ttl_secs, cells: [(*cell).clone()].into() };
+                let pointers =
+                    Pointers { ttl_secs: answers.ttl_secs, cells: [(*cell).clone()].into() };
                 self.put_pointers(*address, pointers);
             }
         }
