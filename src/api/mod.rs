@@ -1,1 +1,160 @@
 //! The doors over HTTP and UDP.
+//!
+//! Every door turns what it is sent into a [`Command`] or a renewal, has [`Access`] decide on it, and hands it
+//! to the [`Registrar`]. A request over HTTP comes in by [`http`] (connections and their limits), passes
+//! [`guard`] (who may call at all), and reaches a handler of [`native`] or [`probes`]. What goes wrong leaves
+//! as a [`Problem`].
+
+pub mod datagram;
+pub mod http;
+mod timed;
+pub mod guard;
+pub mod native;
+mod native_body;
+mod native_list;
+mod probes;
+pub mod json;
+pub mod problem;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use self::guard::Guard;
+use self::problem::Problem;
+use crate::access::{Access, Action, Denied, Principal, Token};
+use crate::config::{self, Config};
+use crate::registrar::{Committed, Registrar};
+use crate::registry::Command;
+use crate::secret;
+use crate::telemetry::Sources;
+
+/// Octets of a request's body at most: a registration with all that it may have takes about 25 KiB.
+pub const MAX_BODY_OCTETS: usize = 64 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// Gathers what `/metrics` shows.
+pub type Scrape = Arc<dyn Fn() -> Sources + Send + Sync>;
+
+/// What the handlers share. They reach the registrar through its methods alone, each of which authorises.
+pub struct Api {
+    registrar: Registrar,
+    access: Arc<Access>,
+    config: Arc<Config>,
+    scrape: Scrape,
+    /// Once loaded, a registry stays so.
+    loaded: AtomicBool,
+}
+
+impl Api {
+    /// What the handlers need.
+    pub fn new(
+        registrar: Registrar,
+        access: Arc<Access>,
+        config: Arc<Config>,
+        scrape: Scrape,
+    ) -> Self {
+        Self { registrar, access, config, scrape, loaded: AtomicBool::new(false) }
+    }
+
+    /// Has a change made, if `principal` may make it.
+    async fn change(&self, principal: &Principal, command: Command) -> Result<Committed, Problem> {
+        self.access.authorise(principal, Action::of(&command))?;
+        Ok(self.registrar.change(command).await?)
+    }
+
+    /// The registrar, to renew leases with.
+    fn for_renewal(&self, principal: &Principal) -> Result<&Registrar, Denied> {
+        self.access.authorise(principal, Action::Renew)?;
+        Ok(&self.registrar)
+    }
+
+    /// The registrar, to read from: once it is loaded, since a list with gaps would mislead.
+    fn for_reading(&self, principal: &Principal) -> Result<&Registrar, Problem> {
+        self.access.authorise(principal, Action::Read)?;
+        if self.is_loaded() { Ok(&self.registrar) } else { Err(Problem::loading()) }
+    }
+
+    fn is_loaded(&self) -> bool {
+        let loaded = self.loaded.load(Ordering::Relaxed) || self.registrar.figures().loaded;
+        self.loaded.store(loaded, Ordering::Relaxed);
+        loaded
+    }
+}
+
+/// All paths of the HTTP door, guarded.
+pub fn router(api: Arc<Api>) -> Router {
+    let guard = Arc::new(Guard::new(api.access.clone(), &api.config.http));
+    let routes = native::routes().merge(probes::routes()).with_state(api);
+    guarded(routes, guard)
+}
+
+/// Adds to routes what holds for all of them: the guard, the limit of bodies, and problems for other paths.
+fn guarded(routes: Router, guard: Arc<Guard>) -> Router {
+    routes
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_OCTETS))
+        .layer(from_fn_with_state(guard, guard::guard))
+}
+
+async fn no_such_path(uri: Uri) -> Problem {
+    let path = problem::shown(uri.path());
+    Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`"))
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    let path = problem::shown(uri.path());
+    let method = problem::shown(method.as_str());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("`{path}` has no {method}"))
+}
+
+/// A request's body, read as strict JSON.
+struct Json<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let octets = read_body(request, state, BODY_TIME).await?;
+        json::read(&octets).map(Json)
+    }
+}
+
+async fn read_body<S: Send + Sync>(
+    request: Request,
+    state: &S,
+    within: Duration,
+) -> Result<Bytes, Problem> {
+    let Ok(read) = timeout(within, Bytes::from_request(request, state)).await else {
+        let detail = format!("the body did not arrive within {} s", within.as_secs());
+        return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail));
+    };
+    read.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = "the body is larger than this call takes";
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        }
+        _ => Problem::new(StatusCode::BAD_REQUEST, problem::shown(&rejection.body_text())),
+    })
+}
+
+/// Reads the token that the HTTP door is configured with, at the start and at a reload.
+pub fn load_token(http: &config::Http) -> Result<Option<Token>, String> {
+    let Some(path) = &http.token_file else { return Ok(None) };
+    let token = Token::parse(&secret::read(path)?);
+    token.map(Some).map_err(|reason| format!("http.token_file {}: {reason}", path.display()))
+}
+
+#[cfg(test)]
+#[path = "api_tests.rs"]
+mod tests;

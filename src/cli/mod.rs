@@ -1,1 +1,123 @@
 //! The command line: one file a subcommand.
+//!
+//! [`main`] parses, runs one subcommand and turns what became of it into an exit code. A subcommand writes
+//! what it found to standard output and returns a [`Failure`] otherwise.
+
+mod backup;
+mod check_config;
+mod connect;
+mod deregister;
+mod drain;
+mod export;
+mod failure;
+mod fields;
+mod import;
+mod line;
+mod list;
+mod output;
+mod override_;
+mod pages;
+mod register;
+mod renew;
+mod run;
+mod serve;
+mod table;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use connect::Connect;
+use failure::Failure;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused, or failed
+  2  the command line, or what it names, is wrong
+  3  the instance or service is not listed
+  4  the server was not reached
+  5  the server denied it: a token is needed, or another one
+`run` ends with the exit code of its command (128 and the signal's number if a signal ended it, 127 if the
+command is not found, 126 if it cannot be started).";
+
+/// A private DNS server that answers from a live registry.
+#[derive(Debug, Parser)]
+#[command(name = "rollcall", version, after_help = EXIT_CODES, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    connect: Connect,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Args),
+    /// Say what would be wrong with a configuration
+    CheckConfig(check_config::Args),
+    /// List an instance, or change what is listed of it; renews its lease
+    Register(register::Args),
+    /// Renew the lease of an instance
+    Renew(renew::Args),
+    /// Take an instance, or a whole service, off the list
+    Deregister(deregister::Args),
+    /// Declare that an instance takes nothing new
+    Drain(drain::Args),
+    /// Set an operator's state above the owner's, or end that
+    Override(override_::Args),
+    /// Show what is listed, and why it is answering or not
+    List(list::Args),
+    /// Run a command, listed while it runs and passes its check
+    Run(run::Args),
+    /// Copy the store of a data directory into a file
+    Backup(backup::Args),
+    /// Write every listed instance to standard output, one JSON object a line
+    Export(export::Args),
+    /// Register what `export` wrote
+    Import(import::Args),
+}
+
+/// Runs the command line; gives the exit code.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors, and go to standard output. Nobody there to read: fine.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let connect = &cli.connect;
+    let result = match cli.command {
+        Command::Serve(args) => serve::run(args),
+        Command::CheckConfig(args) => check_config::run(args),
+        Command::Backup(args) => backup::run(connect.json, args),
+        Command::Run(args) => return run::run(connect, args),
+        Command::Register(args) => on_runtime(register::run(connect, args)),
+        Command::Renew(args) => on_runtime(renew::run(connect, args)),
+        Command::Deregister(args) => on_runtime(deregister::run(connect, args)),
+        Command::Drain(args) => on_runtime(drain::run(connect, args)),
+        Command::Override(args) => on_runtime(override_::run(connect, args)),
+        Command::List(args) => on_runtime(list::run(connect, args)),
+        Command::Export(args) => on_runtime(export::run(connect, args)),
+        Command::Import(args) => on_runtime(import::run(connect, args)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Runs a client's work on this thread.
+fn on_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::failed(format!("cannot start a runtime: {error}")))?;
+    let result = runtime.block_on(work);
+    // A name that is still being looked up must not keep us from ending.
+    runtime.shutdown_background();
+    result
+}

@@ -3,9 +3,24 @@
 //! Doors hold a [`Registrar`]: they submit commands, which are acknowledged once they are durable and in the
 //! view, and they renew leases, which touches neither.
 
+mod clock;
+mod core;
+mod gauges;
+mod threads;
+
 use std::sync::Arc;
 
-use crate::registry::{Command, Instance, LeaseTerm, Outcome, Refusal};
+use tokio::sync::oneshot;
+
+use crate::registry::{Command, Outcome, Refusal};
+use crate::store::{Loaded, Store, StoreError};
+use crate::view::{LeaseTime, View};
+pub use crate::view::{Listed, Renewed, Standing, Summary};
+pub use clock::Clock;
+use core::Job;
+use gauges::Gauges;
+pub use threads::Running;
+use threads::Shared;
 
 /// Told, once, what became of a command: after it is durable and in the view, or refused. It runs on the
 /// registrar's thread and must not block.
@@ -20,50 +35,6 @@ pub struct Committed {
     pub expires_in_ms: Option<u64>,
     /// The registry's revision after it.
     pub revision: u64,
-}
-
-/// What became of a renewal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renewed {
-    /// The lease runs its term again.
-    Renewed(LeaseTerm),
-    /// Not listed: register again.
-    Unknown,
-    /// The registry is still being loaded, and it is not known yet: ask again soon.
-    Loading,
-}
-
-/// An instance as it is listed, with where it stands.
-#[derive(Debug, Clone)]
-pub struct Listed {
-    /// The instance.
-    pub instance: Arc<Instance>,
-    /// Milliseconds to the deadline of its lease, 0 if that has passed; `None`: without end.
-    pub expires_in_ms: Option<u64>,
-    /// Where its lease stands.
-    pub standing: Standing,
-}
-
-/// Where a listed instance's lease stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// It runs.
-    Live,
-    /// It has lapsed; a renewal within a third of its term revives it.
-    Suspect,
-    /// It has lapsed, and the brake keeps it in the answers.
-    Held,
-}
-
-/// A service, summed up.
-#[derive(Debug, Clone)]
-pub struct Summary {
-    /// The service.
-    pub service: crate::registry::ServiceName,
-    /// How many instances are listed.
-    pub instances: usize,
-    /// How many of them are answering.
-    pub answering: usize,
 }
 
 /// Figures for metrics and readiness.
@@ -117,31 +88,65 @@ pub const COMMIT_BUCKETS: [f64; 10] =
 
 /// The registrar as doors hold it; clones are the same one.
 #[derive(Clone)]
-pub struct Registrar {}
+pub struct Registrar(Arc<Shared>);
 
 impl Registrar {
+    /// Starts the registrar on a store: its thread loads the registry, then `loaded` is called there with what
+    /// came of it; the lease thread begins after that.
+    pub fn start(
+        store: Store,
+        view: Arc<View>,
+        loaded: impl FnOnce(Result<Loaded, StoreError>) + Send + 'static,
+    ) -> std::io::Result<(Self, Running)> {
+        let shared = Arc::new(Shared::new(view));
+        let running = threads::start(&shared, store, loaded)?;
+        Ok((Self(shared), running))
+    }
+
     /// Queues a command. `ack` is called from here, with [`Refusal::Unavailable`], if the queue is full.
     pub fn submit(&self, command: Command, ack: Ack) {
-        let _ = (command, ack);
-        todo!()
+        if let Err(job) = self.0.push(Job { command, ack }) {
+            let reason =
+                "the queue of changes is full, or the server is stopping; ask again in a second";
+            (job.ack)(Err(Refusal::Unavailable(reason.to_owned())));
+        }
     }
 
     /// Queues a command and waits for what becomes of it.
     pub async fn change(&self, command: Command) -> Result<Committed, Refusal> {
-        let _ = command;
-        todo!()
+        let (sender, receiver) = oneshot::channel();
+        let ack = move |result| {
+            let _ = sender.send(result); // nobody waits any more: the change stands all the same
+        };
+        self.submit(command, Box::new(ack));
+        let stopping = || Refusal::Unavailable("the server is stopping".to_owned());
+        receiver.await.unwrap_or_else(|_| Err(stopping()))
     }
 
     /// Renews a lease for its term from now.
     pub fn renew(&self, service: &str, id: &str) -> Renewed {
-        let _ = (service, id);
-        todo!()
+        let renewed = self.0.view.renew(service, id, self.now());
+        match renewed {
+            Renewed::Renewed(_) => self.0.gauges.renewals.add(1),
+            Renewed::Unknown => self.0.gauges.unknown_renewals.add(1),
+            Renewed::Loading => {}
+        }
+        renewed
+    }
+
+    /// The moment now on the lease clock.
+    pub fn now(&self) -> LeaseTime {
+        self.0.clock.now()
+    }
+
+    /// The lease clock, for those who answer queries.
+    pub fn clock(&self) -> Arc<Clock> {
+        self.0.clock.clone()
     }
 
     /// Services in the order of their names, at most `limit`, from the first name after `after`.
     pub fn services(&self, after: Option<&str>, limit: usize) -> Vec<Summary> {
-        let _ = (after, limit);
-        todo!()
+        self.0.view.services(after, limit)
     }
 
     /// Instances of a service in the order of their ids, at most `limit`, from the first id after `after`;
@@ -152,25 +157,16 @@ impl Registrar {
         after: Option<&str>,
         limit: usize,
     ) -> Option<Vec<Listed>> {
-        let _ = (service, after, limit);
-        todo!()
+        self.0.view.instances(service, after, limit, self.now())
     }
 
     /// One listed instance.
     pub fn instance(&self, service: &str, id: &str) -> Option<Listed> {
-        let _ = (service, id);
-        todo!()
+        self.0.view.instance(service, id, self.now())
     }
 
     /// Figures for metrics and readiness.
     pub fn figures(&self) -> Figures {
-        todo!()
-    }
-}
-
-impl Listed {
-    /// Whether it is in the answers, and why or why not, in a sentence for people.
-    pub fn answering(&self) -> (bool, String) {
-        todo!()
+        self.0.figures()
     }
 }

@@ -62,7 +62,10 @@ impl Registry {
     }
 
     /// The instances of `service`, in the order of their ids.
-    pub fn instances(&self, service: &ServiceName) -> impl Iterator<Item = &Arc<Instance>> {
+    pub fn instances<'a>(
+        &'a self,
+        service: &ServiceName,
+    ) -> impl Iterator<Item = &'a Arc<Instance>> + use<'a> {
         self.services.get(service).into_iter().flat_map(Service::iter)
     }
 
@@ -70,6 +73,11 @@ impl Registry {
     pub fn restore(&mut self, instance: Arc<Instance>) {
         self.revision = self.revision.max(instance.revision);
         self.replace(None, Some(instance));
+    }
+
+    /// Goes on counting from `revision`, if that is further.
+    pub fn advance_to(&mut self, revision: u64) {
+        self.revision = self.revision.max(revision);
     }
 
     /// Decides and applies one command; `now` is the time of day in milliseconds since 1970 UTC.

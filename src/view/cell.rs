@@ -28,9 +28,18 @@ pub struct Cell {
 impl Cell {
     /// A cell whose lease ends at `deadline` (`None`: never).
     pub fn new(instance: Arc<Instance>, deadline: Option<LeaseTime>) -> Self {
+        Self::with_lease(instance, Lease::new(deadline))
+    }
+
+    /// A cell in the place of one whose lease has lapsed and was not renewed.
+    pub(super) fn lapsed(instance: Arc<Instance>, deadline: Option<LeaseTime>) -> Self {
+        Self::with_lease(instance, Lease::lapsed(deadline))
+    }
+
+    fn with_lease(instance: Arc<Instance>, lease: Lease) -> Self {
         let addresses = &instance.body.addresses;
         Self {
-            lease: Lease::new(deadline),
+            lease,
             v4: addresses
                 .iter()
                 .filter_map(|a| if let IpAddr::V4(v4) = a { Some(*v4) } else { None })

@@ -62,6 +62,11 @@ impl Lease {
         Self(AtomicU64::new(word(deadline.unwrap_or(LeaseTime(MOST_MS)), LIVE)))
     }
 
+    /// A lapsed lease: what takes the place of one.
+    pub fn lapsed(deadline: Option<LeaseTime>) -> Self {
+        Self(AtomicU64::new(word(deadline.unwrap_or(LeaseTime(MOST_MS)), LAPSED)))
+    }
+
     /// The deadline, past or future; `None` if there is no end.
     pub fn deadline(&self) -> Option<LeaseTime> {
         end(self.0.load(Ordering::Acquire))
@@ -145,6 +150,34 @@ impl Lease {
         // Nobody else moves a lapsed lease: renewals leave it alone and the roster has one holder.
         seen & CONDITION == LAPSED
             && self.0.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// Renews the lease of what is listed under a name, whatever happens to it meanwhile; gives what was renewed,
+/// or nothing if nothing is listed.
+///
+/// `find` looks up what is listed now; a replaced one is dead after its successor can be found. `revive`, under
+/// the roster's lock, makes a lapsed one live again if it still can.
+pub fn renew_listed<C>(
+    find: impl Fn() -> Option<C>,
+    lease: impl Fn(&C) -> &Lease,
+    same: impl Fn(&C, &C) -> bool,
+    to: impl Fn(&C) -> LeaseTime,
+    revive: impl Fn(&C) -> bool,
+) -> Option<C> {
+    let mut met_dead: Option<C> = None;
+    loop {
+        let found = find()?;
+        if met_dead.as_ref().is_some_and(|dead| same(dead, &found)) {
+            return None; // dead and not replaced: it is being unlisted
+        }
+        match lease(&found).renew(to(&found)) {
+            Renewal::Renewed(_) => return Some(found),
+            Renewal::Lapsed if revive(&found) => return Some(found),
+            // Another renewal revived it first, or it is dead by now: look again.
+            Renewal::Lapsed => {}
+            Renewal::Dead => met_dead = Some(found),
+        }
     }
 }
 

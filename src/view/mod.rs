@@ -8,6 +8,7 @@
 mod cell;
 pub mod lease;
 mod node;
+mod roster;
 mod rrset;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -19,23 +20,40 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use papaya::{HashMap, HashMapRef, LocalGuard};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, MutexGuard, RwLock};
+
+use crate::registry::{
+    Instance, InstanceId, LeaseTerm, MAX_ID_OCTETS, MAX_SERVICE_OCTETS, ServiceName,
+};
 
 pub use cell::Cell;
 pub use lease::LeaseTime;
 pub use node::{Node, Pointers};
+use roster::Roster;
+pub use roster::{
+    AnswerSettings, LeaseStart, Listed, Settings, Standing, Summary, Tally, names_of,
+};
 pub use rrset::{A, Aaaa, Address, RRset, Record, Srv, Turn};
 pub use zones::Zones;
 
 type Map<K, V> = HashMap<K, V, std::hash::RandomState>;
 type MapRef<'a, K, V> = HashMapRef<'a, K, V, std::hash::RandomState, LocalGuard<'a>>;
 
-/// What readers see.
+/// What readers look things up in.
 #[derive(Debug, Default)]
-pub struct View {
+struct Maps {
     /// Nodes by name relative to the zone, in lower-case wire form without the root.
     names: Map<Box<[u8]>, Node>,
     addresses: Map<IpAddr, Pointers>,
+    /// Cells by service, a NUL, and id: what renewals move.
+    cells: Map<Box<[u8]>, Arc<Cell>>,
+}
+
+/// What readers see, and the roster that it is made from.
+#[derive(Debug, Default)]
+pub struct View {
+    maps: Maps,
+    roster: Mutex<Roster>,
     zones: RwLock<Arc<Zones>>,
     zones_version: AtomicU64,
     serial: AtomicU32,
@@ -45,7 +63,7 @@ pub struct View {
 impl View {
     /// Pins the maps for a batch of queries.
     pub fn read(&self) -> Reader<'_> {
-        Reader { names: self.names.pin(), addresses: self.addresses.pin() }
+        Reader { names: self.maps.names.pin(), addresses: self.maps.addresses.pin() }
     }
 
     /// The zones as they are, and the version to ask [`zones_version`](Self::zones_version) for.
@@ -63,6 +81,7 @@ impl View {
     pub fn set_zones(&self, zones: Zones) {
         let mut place = self.zones.write();
         *place = Arc::new(zones);
+        self.serial.fetch_add(1, Ordering::Relaxed);
         self.zones_version.fetch_add(1, Ordering::Release);
     }
 
@@ -71,9 +90,155 @@ impl View {
         self.serial.load(Ordering::Relaxed)
     }
 
+    /// Renews a lease for its term from `now`: a compare-and-swap, unless the lease has lapsed just before.
+    pub fn renew(&self, service: &str, id: &str, now: LeaseTime) -> Renewed {
+        let mut buffer = [0; MAX_SERVICE_OCTETS + 1 + MAX_ID_OCTETS];
+        let Some(key) = write_key(&mut buffer, service, id) else { return Renewed::Unknown };
+        let cells = self.maps.cells.pin();
+        let renewed = lease::renew_listed(
+            || cells.get(key),
+            |cell| &cell.lease,
+            |one, other| Arc::ptr_eq(one, other),
+            |cell| now.plus(cell.instance.body.lease.millis().unwrap_or(0)),
+            |cell| self.edit(now).revive(cell),
+        );
+        match renewed {
+            Some(cell) => Renewed::Renewed(cell.instance.body.lease),
+            None if self.loaded() => Renewed::Unknown,
+            None => Renewed::Loading,
+        }
+    }
+
+    /// Takes the roster to change it; what was changed is published when the edit is dropped.
+    pub fn edit(&self, now: LeaseTime) -> Edit<'_> {
+        Edit { view: self, roster: self.roster.lock(), now }
+    }
+
+    /// Judges all leases at `now`. Gives those that are over: off the list already, their rows yet to be deleted.
+    pub fn tick(&self, now: LeaseTime) -> Vec<Arc<Cell>> {
+        let mut edit = self.edit(now);
+        edit.roster.tick(&self.maps, now)
+    }
+
+    /// Services in the order of their names, at most `limit`, from the first name after `after`.
+    pub fn services(&self, after: Option<&str>, limit: usize) -> Vec<Summary> {
+        self.roster.lock().services(after, limit)
+    }
+
+    /// Instances of a service in the order of their ids, at most `limit`, from the first id after `after`;
+    /// `None` if the service is not listed.
+    pub fn instances(
+        &self,
+        service: &str,
+        after: Option<&str>,
+        limit: usize,
+        now: LeaseTime,
+    ) -> Option<Vec<Listed>> {
+        self.roster.lock().instances(service, after, limit, now)
+    }
+
+    /// One listed instance.
+    pub fn instance(&self, service: &str, id: &str, now: LeaseTime) -> Option<Listed> {
+        self.roster.lock().instance(service, id, now)
+    }
+
+    /// How many there are of what, how many services, and whether the global brake holds.
+    pub fn tally(&self) -> (Tally, usize, bool) {
+        let roster = self.roster.lock();
+        (roster.tally().clone(), roster.service_count(), roster.global_brake())
+    }
+
+    /// What is left of leases with terms over `least_ms`, of at most `limit` instances after `after`, and the
+    /// last instance that was looked at (`None`: there are no more).
+    #[allow(clippy::type_complexity)]
+    pub fn remaining(
+        &self,
+        after: Option<&(ServiceName, InstanceId)>,
+        least_ms: u64,
+        limit: usize,
+        now: LeaseTime,
+    ) -> (Vec<(ServiceName, InstanceId, u64)>, Option<(ServiceName, InstanceId)>) {
+        self.roster.lock().remaining(after, least_ms, limit, now)
+    }
+
+    /// Begins the serial at `serial`.
+    pub fn set_serial(&self, serial: u32) {
+        self.serial.store(serial, Ordering::Relaxed);
+    }
+
+    /// Says that the registry is loaded whole.
+    pub fn set_loaded(&self) {
+        self.loaded.store(true, Ordering::Release);
+    }
+
     /// Whether the registry is loaded whole: until then a name that is not found may yet exist.
     pub fn loaded(&self) -> bool {
         self.loaded.load(Ordering::Acquire)
+    }
+}
+
+/// What became of a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewed {
+    /// The lease runs its term again.
+    Renewed(LeaseTerm),
+    /// Not listed: register again.
+    Unknown,
+    /// The registry is still being loaded, and it is not known yet: ask again soon.
+    Loading,
+}
+
+fn write_key<'b>(buffer: &'b mut [u8], service: &str, id: &str) -> Option<&'b [u8]> {
+    let (name, end) = (service.len(), service.len() + 1 + id.len());
+    buffer.get_mut(..name)?.copy_from_slice(service.as_bytes());
+    *buffer.get_mut(name)? = 0;
+    buffer.get_mut(name + 1..end)?.copy_from_slice(id.as_bytes());
+    buffer.get(..end)
+}
+
+/// The roster in the hands of one who changes it. Readers see the changes when it is dropped.
+pub struct Edit<'a> {
+    view: &'a View,
+    roster: MutexGuard<'a, Roster>,
+    now: LeaseTime,
+}
+
+impl Edit<'_> {
+    /// Lists an instance that is durable, in the place of what was listed of it.
+    pub fn list(&mut self, instance: Arc<Instance>, start: LeaseStart) {
+        self.roster.list(&self.view.maps, instance, start, self.now);
+    }
+
+    /// Takes an instance off the list; its label answers for one record TTL longer.
+    pub fn unlist(&mut self, service: &ServiceName, id: &InstanceId) {
+        self.roster.unlist(&self.view.maps, service, id, self.now);
+    }
+
+    /// Renews a listed instance for a term, revives it if it has lapsed; false if it is not listed.
+    pub fn renew(&mut self, service: &ServiceName, id: &InstanceId) -> bool {
+        self.roster.renew(service, id, self.now)
+    }
+
+    /// One listed instance.
+    pub fn instance(&self, service: &str, id: &str) -> Option<Listed> {
+        self.roster.instance(service, id, self.now)
+    }
+
+    /// Replaces the settings and makes all answers anew.
+    pub fn set_settings(&mut self, settings: Settings) {
+        self.roster.set_settings(&self.view.maps, settings);
+    }
+
+    fn revive(&mut self, cell: &Arc<Cell>) -> bool {
+        self.roster.revive(cell, self.now)
+    }
+}
+
+impl Drop for Edit<'_> {
+    fn drop(&mut self) {
+        if self.roster.publish(&self.view.maps) {
+            self.view.serial.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -1,0 +1,173 @@
+//! The datagram door: one line asks, one line answers.
+//!
+//! ```text
+//! RC1 REGISTER web web-1 10.0.0.5:8080 lease=30 tag=blue key=k1 time=<unix ms> boot=<hex> seq=<n> mac=<64 hex>
+//! RC1 RENEW web web-1 key=… time=… boot=… seq=… mac=…
+//! RC1 DRAIN web web-1 reason=deploy%2042 …      RC1 DEREGISTER web web-1 …
+//! -> RC1 OK expires_ms=30000 mac=…  |  RC1 UNKNOWN mac=…  |  RC1 DENIED reason=… mac=…
+//!  | RC1 INVALID field=… mac=…      |  RC1 BADTIME now=<unix ms> mac=…
+//! ```
+//!
+//! A line is printable ASCII, at most 1,200 octets, with or without a newline. The fields after the fixed ones
+//! come in any order. `REGISTER` takes `lease=` (seconds, or `none`; brought within the configured bounds),
+//! `version=`, `weight=`, `priority=`, `protocol=` and `state=` once each, and any number of further `address=`,
+//! of `tag=`, and of distinct `port.NAME=` and `meta.KEY=`; `DRAIN` takes `reason=`. In ids, meta keys and values
+//! what is not a printable ASCII character other than the space is percent-encoded (`%20`), and so is the percent
+//! sign (`%25`); a reply's `reason=` and `field=` are written so too.
+//!
+//! `OK` says for how long the lease runs from when the request was carried out: the term that was granted, after
+//! `DRAIN` what was left of it, `none` without end, 0 after `DEREGISTER`. A signed reply is cut to the request's
+//! length. No reply means: ask again, with the same datagram.
+//!
+//! The mac of a request is HMAC-SHA-256, in lower case, over everything before ` mac=`; that of a reply is over the
+//! 64 digits of the request's mac, directly followed by everything before the reply's ` mac=`. `boot` is a number
+//! that the sender draws when it starts, `seq` counts its datagrams (also over several instances); a repeat is the
+//! same line again. `BADTIME` is for a time more than 30 s off, or before the server's start. In a shell:
+//!
+//! ```sh
+//! line="RC1 RENEW web web-1 key=k1 time=$(date +%s000) boot=$(openssl rand -hex 8) seq=1"
+//! mac=$(printf %s "$line" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$(cat k1.key)" | sed 's/.* //')
+//! printf '%s mac=%s' "$line" "$mac" | socat -t 2 - UDP:127.0.0.1:8053
+//! ```
+//!
+//! Lines travel in the clear. A sender whose clock is ahead of the server's by d seconds has its last d seconds'
+//! datagrams accepted once more after the server restarts, as the server then remembers nothing.
+//!
+//! This file is the glue between `admission` (is it genuine, new, allowed, and what does it say) and the registrar.
+
+mod admission;
+mod change;
+mod counters;
+mod line;
+mod percent;
+mod replay;
+mod reply;
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::access::key::Keys;
+use crate::config::Lease;
+use crate::registrar::Registrar;
+use crate::registry::{Command, MAX_ID_OCTETS};
+use admission::{Admission, Admitted, Ticket};
+pub use line::{MAX_LINE_OCTETS, Verb};
+pub use replay::MAX_SENDERS;
+use reply::Reply;
+
+/// Octets that a datagram must be received with to see that it is too long: a line, its end, and one more.
+pub const MAX_DATAGRAM_OCTETS: usize = MAX_LINE_OCTETS + 3;
+
+/// Who asks for what: what access is decided on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// The id of the key that signed the line; `None` for an unsigned line.
+    pub key: Option<&'a str>,
+    /// What is asked for.
+    pub verb: Verb,
+    /// The service, as it was written.
+    pub service: &'a str,
+    /// The instance.
+    pub id: &'a str,
+}
+
+/// Whether somebody may; the error says why not, and is what `DENIED` gives as its reason.
+pub type Authorise = dyn Fn(&Asked<'_>) -> Result<(), Cow<'static, str>> + Send + Sync;
+
+/// What a door is built from.
+pub struct Settings {
+    /// The keys; while there are none, lines are unsigned.
+    pub keys: Arc<Keys>,
+    /// Bounds of leases.
+    pub lease: Lease,
+    /// Takes unsigned lines from anywhere, not from loopback only.
+    pub insecure_unsigned: bool,
+    /// Decides on access.
+    pub authorise: Box<Authorise>,
+    /// When the server started: milliseconds since 1970 UTC.
+    pub start_unix_ms: u64,
+}
+
+/// Sends a reply that waited for a commit, from the socket that received the request.
+pub type SendLater = Box<dyn FnOnce(&[u8]) + Send>;
+
+/// What a datagram came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// A reply of so many octets is to be sent.
+    Reply(usize),
+    /// Nothing is to be sent.
+    Silent,
+    /// A reply, if there is one, will be sent by what `reply_later` gave.
+    Later,
+}
+
+/// The datagram door; clones are the same one.
+#[derive(Clone)]
+pub struct Door {
+    admission: Arc<Admission>,
+    registrar: Registrar,
+}
+
+impl Door {
+    /// A door to `registrar`.
+    pub fn new(settings: Settings, registrar: Registrar) -> Self {
+        Self { admission: Arc::new(Admission::new(settings)), registrar }
+    }
+
+    /// Handles one datagram; `now_unix_ms` is the time of day.
+    ///
+    /// A reply goes into `out`, which should hold [`MAX_LINE_OCTETS`], or, when it waits for a commit, to what
+    /// `reply_later` gives: that is called at most once, on the registrar's thread, and must not block. A renewal
+    /// is answered at once and without an allocation.
+    pub fn handle(
+        &self,
+        datagram: &[u8],
+        peer: SocketAddr,
+        now_unix_ms: u64,
+        out: &mut [u8],
+        reply_later: impl FnOnce() -> SendLater,
+    ) -> Handled {
+        let mut buffer = [0; MAX_ID_OCTETS];
+        let length = match self.admission.admit(datagram, peer.ip(), now_unix_ms, &mut buffer) {
+            Admitted::Silent => 0,
+            Admitted::Told(seal, reply) => seal.write(&reply, out),
+            Admitted::Renewal { ticket, service, id } => {
+                let renewed = self.registrar.renew(service, id);
+                self.admission.settle(&ticket, Reply::of_renewal(renewed), out)
+            }
+            Admitted::Change { ticket, command } => {
+                self.submit(ticket, command, reply_later());
+                return Handled::Later;
+            }
+        };
+        if length > 0 { Handled::Reply(length) } else { Handled::Silent }
+    }
+
+    fn submit(&self, ticket: Ticket, command: Command, send: SendLater) {
+        let admission = self.admission.clone();
+        let ack = move |result| {
+            let mut out = [0; MAX_LINE_OCTETS];
+            let reply = Reply::of_change(ticket.verb, result);
+            let length = admission.settle(&ticket, reply, &mut out);
+            if let Some(line) = out.get(..length).filter(|line| !line.is_empty()) {
+                send(line);
+            }
+        };
+        self.registrar.submit(command, Box::new(ack));
+    }
+
+    /// Counters for metrics: name, what it counts, value.
+    pub fn figures(&self) -> Vec<(&'static str, &'static str, u64)> {
+        self.admission.counters.figures()
+    }
+
+    /// How many instances' datagrams are remembered, of at most [`MAX_SENDERS`].
+    pub fn remembered(&self) -> usize {
+        self.admission.remembered()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,365 @@
+//! What every HTTP request passes before its handler: the one place that keeps web pages and strangers out.
+//!
+//! A web page can make a browser on this machine send requests here. So the name it was called by must be one
+//! of our own (a page that rebinds its name to our address fails there), a page of another origin is refused,
+//! and a write must be JSON, for which a browser asks leave first and, without CORS headers, gets none.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::HttpBody;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, ORIGIN, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::problem::{Problem, shown};
+use crate::access::{Access, Principal};
+use crate::config::Http;
+
+/// What anybody may ask: whether the server lives, and is ready.
+pub const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Where a request comes from; the serving loop adds it to each.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// What the guard knows.
+#[derive(Debug)]
+pub struct Guard {
+    access: Arc<Access>,
+    names: OwnNames,
+}
+
+impl Guard {
+    /// A guard for a door with this configuration.
+    pub fn new(access: Arc<Access>, http: &Http) -> Self {
+        Self { access, names: OwnNames::new(http) }
+    }
+
+    fn admit(&self, request: &Request) -> Result<Option<Principal>, Problem> {
+        let host = self.check_host(request.uri(), request.headers())?;
+        self.check_origin(request.headers(), host.port_u16())?;
+        check_content_type(request)?;
+        if PROBES.contains(&request.uri().path()) {
+            return Ok(None);
+        }
+        let Some(Peer(peer)) = request.extensions().get() else {
+            return Err(Problem::new(StatusCode::FORBIDDEN, "it is not known where this is from"));
+        };
+        let bearer = bearer(request.headers())?;
+        Ok(Some(self.access.over_http(peer.ip(), bearer)?))
+    }
+
+    fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
+        let host = single(headers, &HOST)?.ok_or_else(|| bad_request("there is no Host header"))?;
+        let host: Authority = host
+            .to_str()
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| bad_request("the Host header is no host"))?;
+        // A request to a proxy names its host in the first line (RFC 9112, section 3.2.2).
+        for name in [Some(&host), uri.authority()].into_iter().flatten() {
+            if !self.names.contains(name) {
+                let name = shown(name.host());
+                let detail = format!(
+                    "`{name}` is not a name of this server: call it by an address it listens on, \
+                     or add the name to `http.host_names`"
+                );
+                return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
+            }
+        }
+        Ok(host)
+    }
+
+    /// Refuses pages that are not ours: one of ours has our name, and the port that was called or listens.
+    fn check_origin(&self, headers: &HeaderMap, port: Option<u16>) -> Result<(), Problem> {
+        let Some(origin) = single(headers, &ORIGIN)? else { return Ok(()) };
+        let own = origin
+            .to_str()
+            .ok()
+            .and_then(|text| text.split_once("://"))
+            .and_then(|(_, authority)| authority.parse::<Authority>().ok())
+            .is_some_and(|origin| self.names.is_origin(&origin, port));
+        if own {
+            return Ok(());
+        }
+        let origin = shown(&String::from_utf8_lossy(origin.as_bytes()));
+        let detail = format!("a page of `{origin}` may not call this server");
+        Err(Problem::new(StatusCode::FORBIDDEN, detail))
+    }
+}
+
+/// Lets a request through to its handler, with the [`Principal`] that asks, or answers it with a problem.
+pub async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let mut response = match guard.admit(&request) {
+        Ok(principal) => {
+            if let Some(principal) = principal {
+                request.extensions_mut().insert(principal);
+            }
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A write with a body must be JSON; so must a POST without one, which a page could send unasked.
+fn check_content_type(request: &Request) -> Result<(), Problem> {
+    let method = request.method();
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(());
+    }
+    let given = match single(request.headers(), &CONTENT_TYPE)? {
+        Some(given) => given,
+        None if request.body().is_end_stream() && method != Method::POST => return Ok(()),
+        None => return Err(not_json("none")),
+    };
+    let given = String::from_utf8_lossy(given.as_bytes());
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(not_json(&shown(&given)))
+}
+
+fn not_json(given: &str) -> Problem {
+    let detail = format!("send it with `Content-Type: application/json` (it had {given})");
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+}
+
+/// The token of an `Authorization: Bearer` header (RFC 6750, section 2.1).
+fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
+    let Some(value) = single(headers, &AUTHORIZATION)? else { return Ok(None) };
+    let (scheme, token) = value.as_bytes().split_at_checked(6).unwrap_or_default();
+    Ok(scheme.eq_ignore_ascii_case(b"Bearer").then(|| token.trim_ascii()))
+}
+
+/// The one header of this name: of two, one reader would believe the first and another the second.
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, Problem> {
+    let mut all = headers.get_all(name).iter();
+    match (all.next(), all.next()) {
+        (first, None) => Ok(first),
+        _ => Err(bad_request(format!("there is more than one {name} header"))),
+    }
+}
+
+fn bad_request(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, detail)
+}
+
+/// The names under which the server may be called.
+#[derive(Debug)]
+struct OwnNames {
+    addresses: HashSet<IpAddr>,
+    /// It listens on a wildcard: any address may be one of the machine's. Rebinding needs a name.
+    any_address: bool,
+    names: HashSet<String>,
+    ports: HashSet<u16>,
+}
+
+impl OwnNames {
+    fn new(http: &Http) -> Self {
+        let mut own = Self {
+            addresses: [IpAddr::from([127, 0, 0, 1]), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)]
+                .into(),
+            any_address: false,
+            names: HashSet::from(["localhost".to_owned()]),
+            ports: http.listen.iter().map(SocketAddr::port).collect(),
+        };
+        for listen in &http.listen {
+            own.any_address |= listen.ip().is_unspecified();
+            own.addresses.insert(listen.ip().to_canonical());
+        }
+        for name in &http.host_names {
+            match address(name) {
+                Some(address) => own.addresses.insert(address),
+                None => own.names.insert(plain(name)),
+            };
+        }
+        own
+    }
+
+    fn contains(&self, authority: &Authority) -> bool {
+        // `user@host` is no Host (RFC 9110, section 7.2).
+        if authority.as_str().contains('@') {
+            return false;
+        }
+        match address(authority.host()) {
+            Some(address) => self.any_address || self.addresses.contains(&address),
+            None => self.names.contains(&plain(authority.host())),
+        }
+    }
+
+    fn is_origin(&self, origin: &Authority, called: Option<u16>) -> bool {
+        let port = origin.port_u16();
+        self.contains(origin)
+            && (port == called || port.is_some_and(|port| self.ports.contains(&port)))
+    }
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    bare.parse().ok().map(|address: IpAddr| address.to_canonical())
+}
+
+fn plain(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Token;
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::any;
+    use tower::ServiceExt;
+
+    const SECRET: &str = "0123456789abcdef";
+
+    fn http(listen: &str) -> Http {
+        Http {
+            listen: vec![listen.parse().unwrap()],
+            token_file: None,
+            host_names: vec!["Rollcall.example.".into(), "192.0.2.9".into()],
+            insecure_no_token: false,
+        }
+    }
+
+    fn router(listen: &str, token: Option<&str>) -> Router {
+        let access = Access::new(token.map(|token| Token::parse(token).unwrap()), false);
+        let state = Arc::new(Guard::new(Arc::new(access), &http(listen)));
+        let reached = |request: Request| async move {
+            format!("{:?}", request.extensions().get::<Principal>())
+        };
+        Router::new()
+            .fallback(any(reached))
+            .layer(axum::middleware::from_fn_with_state(state, guard))
+    }
+
+    /// The code of the reply to a request that is written as its head and body.
+    async fn status(router: Router, peer: &str, text: &str) -> u16 {
+        let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+        let mut lines = head.lines();
+        let (method, uri) = lines.next().unwrap().split_once(' ').unwrap();
+        let mut request = Request::builder().method(method).uri(uri);
+        for line in lines {
+            let (name, value) = line.split_once(": ").unwrap();
+            request = request.header(name, value);
+        }
+        let mut request = request.body(Body::from(body.to_owned())).unwrap();
+        request.extensions_mut().insert(Peer(format!("{peer}:1234").parse().unwrap()));
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert!(!response.headers().contains_key("access-control-allow-origin"));
+        response.status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn it_is_called_by_its_own_names() {
+        for (host, at_loopback, at_wildcard) in [
+            ("127.0.0.1:8053", 200, 200),
+            ("127.0.0.1", 200, 200),
+            ("[::1]:9", 200, 200),
+            ("localhost", 200, 200),
+            ("LOCALHOST.:80", 200, 200),
+            ("rollcall.example", 200, 200),
+            ("192.0.2.9", 200, 200),
+            ("192.0.2.8:8053", 421, 200),
+            ("[fd00::1]", 421, 200),
+            ("evil.example", 421, 421),
+            ("localhost.evil.example", 421, 421),
+            ("a@localhost", 421, 421),
+            ("a b", 400, 400),
+            ("", 400, 400),
+        ] {
+            let text = format!("GET /x\nHost: {host}");
+            for (listen, expected) in [("127.0.0.1:8053", at_loopback), ("[::]:80", at_wildcard)] {
+                let status = status(router(listen, None), "127.0.0.1", &text).await;
+                assert_eq!(status, expected, "{host} at {listen}");
+            }
+        }
+        for (text, expected) in [
+            ("GET /x", 400),
+            ("GET /x\nHost: localhost\nHost: localhost", 400),
+            ("GET http://evil.example/x\nHost: localhost", 421),
+            ("GET http://localhost/x\nHost: localhost", 200),
+            ("GET /healthz\nHost: evil.example", 421),
+        ] {
+            let status = status(router("127.0.0.1:8053", None), "127.0.0.1", text).await;
+            assert_eq!(status, expected, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn foreign_pages_are_refused() {
+        for (origin, expected) in [
+            ("http://localhost:8053", 200),
+            ("http://127.0.0.1:8053", 200),
+            ("https://rollcall.example:8053", 200),
+            ("http://localhost:3000", 403),
+            ("https://rollcall.example", 403),
+            ("http://evil.example", 403),
+            ("http://evil.example:8053", 403),
+            ("null", 403),
+            ("file://", 403),
+        ] {
+            let text = format!("GET /x\nHost: localhost:8053\nOrigin: {origin}");
+            let status = status(router("127.0.0.1:8053", None), "127.0.0.1", &text).await;
+            assert_eq!(status, expected, "{origin}");
+        }
+        let behind_a_proxy = "GET /x\nHost: rollcall.example\nOrigin: https://rollcall.example";
+        assert_eq!(status(router("127.0.0.1:8053", None), "127.0.0.1", behind_a_proxy).await, 200);
+    }
+
+    #[tokio::test]
+    async fn writes_are_json() {
+        for (text, expected) in [
+            ("PUT /x\nHost: localhost", 200),
+            ("DELETE /x\nHost: localhost", 200),
+            ("PUT /x\nHost: localhost\n\n{}", 415),
+            ("POST /x\nHost: localhost", 415),
+            ("POST /x\nHost: localhost\nContent-Type: text/plain\n\n{}", 415),
+            ("PUT /x\nHost: localhost\nContent-Type: application/x-www-form-urlencoded", 415),
+            ("PUT /x\nHost: localhost\nContent-Type: application/jsonp\n\n{}", 415),
+            ("PUT /x\nHost: localhost\nContent-Type: application/json\n\n{}", 200),
+            ("POST /x\nHost: localhost\nContent-Type: Application/JSON; charset=utf-8\n\n{}", 200),
+        ] {
+            let status = status(router("127.0.0.1:8053", None), "127.0.0.1", text).await;
+            assert_eq!(status, expected, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn strangers_are_refused() {
+        let bearer = |token: &str| format!("GET /x\nHost: localhost\nAuthorization: {token}");
+        for (token, peer, text, expected) in [
+            (None, "127.0.0.1", bearer("Basic eDp5"), 200),
+            (None, "192.0.2.1", bearer("Basic eDp5"), 403),
+            (None, "192.0.2.1", "GET /readyz\nHost: localhost".into(), 200),
+            (Some(SECRET), "127.0.0.1", "GET /x\nHost: localhost".into(), 401),
+            (Some(SECRET), "192.0.2.1", "GET /healthz\nHost: localhost".into(), 200),
+            (Some(SECRET), "192.0.2.1", "GET /metrics\nHost: localhost".into(), 401),
+            (Some(SECRET), "192.0.2.1", bearer(&format!("Bearer {SECRET}")), 200),
+            (Some(SECRET), "192.0.2.1", bearer(&format!("bearer  {SECRET}")), 200),
+            (Some(SECRET), "192.0.2.1", bearer(&format!("Basic {SECRET}")), 401),
+            (Some(SECRET), "192.0.2.1", bearer("Bearer 0123456789abcdeF"), 401),
+            (Some(SECRET), "192.0.2.1", bearer("x"), 401),
+        ] {
+            let status = status(router("127.0.0.1:8053", token), peer, &text).await;
+            assert_eq!(status, expected, "{peer} with {token:?}: {text}");
+        }
+    }
+}

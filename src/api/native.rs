@@ -1,0 +1,251 @@
+//! The native API: register, renew, declare, deregister and list over HTTP.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
+use axum::routing::{get, post, put};
+use axum::{Router, response};
+use response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::guard::Peer;
+use super::native_body::{Declaration, MAX_RENEWALS_OCTETS, Registration, Renewals};
+use super::native_list::{
+    InstanceView, PageQuery, RegisteredView, ServiceView, ServicesView, SummaryView,
+    percent_encoded,
+};
+use super::problem::Problem;
+use super::{Api, Json, json};
+use crate::access::Principal;
+use crate::registrar::Renewed;
+use crate::registry::{Command, InstanceId, Refusal, ServiceName};
+
+const SERVICES: &str = "/api/v1/services";
+
+type Call = State<Arc<Api>>;
+type Caller = Extension<Principal>;
+
+/// The paths of the native API.
+pub(super) fn routes() -> Router<Arc<Api>> {
+    let instance = get(show_instance).put(register).delete(deregister);
+    let renewals = post(renew_all).layer(DefaultBodyLimit::max(MAX_RENEWALS_OCTETS));
+    Router::new()
+        .route(SERVICES, get(list_services))
+        .route("/api/v1/services/{service}", get(list_instances).delete(deregister_service))
+        .route("/api/v1/services/{service}/instances/{id}", instance)
+        .route("/api/v1/services/{service}/instances/{id}/lease", put(renew))
+        .route("/api/v1/services/{service}/instances/{id}/state", put(declare))
+        .route(
+            "/api/v1/services/{service}/instances/{id}/override",
+            put(set_override).delete(end_override),
+        )
+        .route("/api/v1/renewals", renewals)
+}
+
+async fn register(
+    State(api): Call,
+    Extension(caller): Caller,
+    Extension(Peer(peer)): Extension<Peer>,
+    Named { service, id }: Named,
+    Json(registration): Json<Registration>,
+) -> Result<Response, Problem> {
+    let (body, state) = registration.resolve(peer.ip(), &api.config)?;
+    let command = Command::Register { service, id, body: Box::new(body), state };
+    let committed = api.change(&caller, command).await?;
+    let Some(instance) = &committed.outcome.instance else {
+        return Err(Refusal::NotListed.into());
+    };
+    let code = if committed.outcome.created { StatusCode::CREATED } else { StatusCode::OK };
+    let view = RegisteredView::new(instance, &committed, &api.config);
+    Ok((code, response::Json(view)).into_response())
+}
+
+async fn deregister(
+    State(api): Call,
+    Extension(caller): Caller,
+    Named { service, id }: Named,
+) -> Result<StatusCode, Problem> {
+    api.change(&caller, Command::Deregister { service, id }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn deregister_service(
+    State(api): Call,
+    Extension(caller): Caller,
+    NamedService(service): NamedService,
+) -> Result<StatusCode, Problem> {
+    api.change(&caller, Command::DeregisterService { service }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn declare(
+    State(api): Call,
+    caller: Caller,
+    Named { service, id }: Named,
+    Json(declaration): Json<Declaration>,
+) -> Result<Response, Problem> {
+    let declared = declaration.resolve()?;
+    let command = Command::Declare { service: service.clone(), id: id.clone(), declared };
+    amend(&api, &caller, command, &service, &id).await
+}
+
+async fn set_override(
+    State(api): Call,
+    caller: Caller,
+    Named { service, id }: Named,
+    Json(declaration): Json<Declaration>,
+) -> Result<Response, Problem> {
+    let override_ = Some(declaration.resolve()?);
+    let command = Command::Override { service: service.clone(), id: id.clone(), override_ };
+    amend(&api, &caller, command, &service, &id).await
+}
+
+async fn end_override(
+    State(api): Call,
+    caller: Caller,
+    Named { service, id }: Named,
+) -> Result<Response, Problem> {
+    let command = Command::Override { service: service.clone(), id: id.clone(), override_: None };
+    amend(&api, &caller, command, &service, &id).await
+}
+
+/// Has a listed instance amended, and shows it as it is then: whether it answers now, and why.
+async fn amend(
+    api: &Api,
+    caller: &Principal,
+    command: Command,
+    service: &ServiceName,
+    id: &InstanceId,
+) -> Result<Response, Problem> {
+    api.change(caller, command).await?;
+    // Its lease may have ended since.
+    let listed = api.registrar.instance(service.as_str(), id.as_str());
+    let listed = listed.ok_or(Refusal::NotListed)?;
+    Ok(response::Json(InstanceView::new(&listed, &api.config)).into_response())
+}
+
+#[derive(Serialize)]
+struct RenewedView {
+    expires_in_ms: Option<u64>,
+}
+
+async fn renew(
+    State(api): Call,
+    Extension(caller): Caller,
+    Named { service, id }: Named,
+) -> Result<response::Json<RenewedView>, Problem> {
+    match api.for_renewal(&caller)?.renew(service.as_str(), id.as_str()) {
+        Renewed::Renewed(term) => Ok(response::Json(RenewedView { expires_in_ms: term.millis() })),
+        Renewed::Unknown => Err(Refusal::NotListed.into()),
+        Renewed::Loading => Err(Problem::loading()),
+    }
+}
+
+#[derive(Serialize)]
+struct RenewalsView {
+    renewed: usize,
+    unknown: Vec<(String, String)>,
+}
+
+async fn renew_all(
+    State(api): Call,
+    Extension(caller): Caller,
+    Json(renewals): Json<Renewals>,
+) -> Result<response::Json<RenewalsView>, Problem> {
+    let registrar = api.for_renewal(&caller)?;
+    let mut view = RenewalsView { renewed: 0, unknown: Vec::new() };
+    for (service, id) in renewals.resolve()? {
+        match registrar.renew(&service, &id) {
+            Renewed::Renewed(_) => view.renewed += 1,
+            Renewed::Unknown => view.unknown.push((service, id)),
+            Renewed::Loading => return Err(Problem::loading()),
+        }
+    }
+    Ok(response::Json(view))
+}
+
+async fn show_instance(
+    State(api): Call,
+    Extension(caller): Caller,
+    Named { service, id }: Named,
+) -> Result<Response, Problem> {
+    let registrar = api.for_reading(&caller)?;
+    let listed = registrar.instance(service.as_str(), id.as_str()).ok_or(Refusal::NotListed)?;
+    Ok(response::Json(InstanceView::new(&listed, &api.config)).into_response())
+}
+
+async fn list_instances(
+    State(api): Call,
+    Extension(caller): Caller,
+    NamedService(service): NamedService,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let page = json::read_query::<PageQuery>(&uri)?.resolve()?;
+    let registrar = api.for_reading(&caller)?;
+    let listed = registrar.instances(service.as_str(), page.after.as_deref(), page.fetch());
+    let mut listed = listed.ok_or(Refusal::NotListed)?;
+    let path = format!("{SERVICES}/{}", percent_encoded(service.as_str()));
+    let next = page.cut(&mut listed, &path, |listed| listed.instance.id.as_str());
+    let instances = listed.iter().map(|listed| InstanceView::new(listed, &api.config)).collect();
+    let view = ServiceView { service: service.as_str(), instances, next };
+    Ok(response::Json(view).into_response())
+}
+
+async fn list_services(
+    State(api): Call,
+    Extension(caller): Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let page = json::read_query::<PageQuery>(&uri)?.resolve()?;
+    let registrar = api.for_reading(&caller)?;
+    let mut summaries = registrar.services(page.after.as_deref(), page.fetch());
+    let next = page.cut(&mut summaries, SERVICES, |summary| summary.service.as_str());
+    let services = summaries.iter().map(SummaryView::new).collect();
+    Ok(response::Json(ServicesView { services, next }).into_response())
+}
+
+/// The service that the path names.
+#[derive(Debug)]
+pub(super) struct NamedService(pub(super) ServiceName);
+
+/// The instance that the path names.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) service: ServiceName,
+    pub(super) id: InstanceId,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for NamedService {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let service: String = segments(parts, state).await?;
+        Ok(Self(ServiceName::parse(&service)?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let (service, id): (String, String) = segments(parts, state).await?;
+        Ok(Self { service: ServiceName::parse(&service)?, id: InstanceId::parse(&id)? })
+    }
+}
+
+/// The path's named segments, percent-decoded: an id may hold a slash, as `%2F`.
+async fn segments<T, S>(parts: &mut Parts, state: &S) -> Result<T, Problem>
+where
+    T: DeserializeOwned + Send,
+    S: Send + Sync,
+{
+    let segments = Path::<T>::from_request_parts(parts, state).await;
+    segments.map(|Path(segments)| segments).map_err(|rejection: PathRejection| {
+        let detail = super::problem::shown(&rejection.body_text());
+        Problem::new(StatusCode::BAD_REQUEST, format!("the path cannot be read: {detail}"))
+    })
+}

@@ -1,0 +1,96 @@
+//! The options that every client's subcommand has: which server, with which token, for whom.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::sidecar::Client;
+use crate::sidecar::url::DEFAULT_SERVER;
+
+use super::failure::Failure;
+
+/// Octets of a token file at most: a longer one is something else.
+const MAX_TOKEN_OCTETS: u64 = 4096;
+
+/// Where the server is, and how to speak with it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Client options")]
+pub(super) struct Connect {
+    /// The server: http://host:port or host:port; several, or repeated, for `run` alone
+    #[arg(
+        long,
+        global = true,
+        value_name = "SERVER",
+        env = "ROLLCALL_SERVER",
+        value_delimiter = ',',
+        default_value = DEFAULT_SERVER
+    )]
+    server: Vec<String>,
+    /// The bearer token; others on this machine can see it on a command line, but not in the environment
+    #[arg(
+        long,
+        global = true,
+        value_name = "TOKEN",
+        env = "ROLLCALL_TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<String>,
+    /// A file with the bearer token; comes before --token
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    /// Write JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+impl Connect {
+    /// A client of the one server.
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        match &*self.clients()? {
+            [client] => Ok(client.clone()),
+            several => Err(Failure::usage(format!(
+                "{} servers are given (--server, ROLLCALL_SERVER), and this is asked of one: name it with \
+                 --server",
+                several.len()
+            ))),
+        }
+    }
+
+    /// Clients of all servers; at least one.
+    pub(super) fn clients(&self) -> Result<Vec<Client>, Failure> {
+        let token = match &self.token_file {
+            Some(file) => Some(read_token(file)?),
+            None => self.token.clone().filter(|token| !token.is_empty()),
+        };
+        let mut clients: Vec<Client> = Vec::new();
+        for server in self.server.iter().filter(|server| !server.trim().is_empty()) {
+            let client = Client::new(server, token.as_deref())?;
+            // Two tasks for one server would be in each other's way.
+            if !clients.iter().any(|other| other.server() == client.server()) {
+                clients.push(client);
+            }
+        }
+        if clients.is_empty() {
+            clients.push(Client::new(DEFAULT_SERVER, token.as_deref())?);
+        }
+        Ok(clients)
+    }
+}
+
+fn read_token(file: &Path) -> Result<String, Failure> {
+    use std::io::Read;
+    let complaint = |reason: String| {
+        Failure::usage(format!("the token file {}: {reason} (--token-file)", file.display()))
+    };
+    let mut token = String::new();
+    let opened = std::fs::File::open(file).map_err(|error| complaint(error.to_string()))?;
+    let read = opened.take(MAX_TOKEN_OCTETS + 1).read_to_string(&mut token);
+    let read = read.map_err(|error| complaint(error.to_string()))?;
+    if u64::try_from(read).is_ok_and(|read| read > MAX_TOKEN_OCTETS) {
+        return Err(complaint(format!("has more than {MAX_TOKEN_OCTETS} octets")));
+    }
+    match token.trim() {
+        "" => Err(complaint("is empty".to_owned())),
+        token => Ok(token.to_owned()),
+    }
+}

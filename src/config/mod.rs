@@ -1,0 +1,236 @@
+//! The configuration: a file, read and checked once.
+//!
+//! `raw.rs` has the file as it is written, `check.rs` and `sections.rs` make a [`Config`] of it, `report.rs` is
+//! what `check-config` says, `reload.rs` what SIGHUP changes. `config.toml` at the top lists every setting with
+//! its default, and a test holds it to that.
+
+mod check;
+mod error;
+mod names;
+mod raw;
+mod reload;
+mod report;
+mod sections;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use check::Checker;
+pub use error::{ConfigError, Place, Problem};
+pub use report::{Finding, Probes, Report, check_config};
+
+/// Octets that the file may have: settings for every service it may name fit many times.
+const MAX_FILE_OCTETS: u64 = 4 << 20;
+
+/// Everything that can be configured, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `[dns]`
+    pub dns: Dns,
+    /// `[http]`
+    pub http: Http,
+    /// `[udp]`
+    pub udp: Udp,
+    /// `[lease]`
+    pub lease: Lease,
+    /// `[answers]`
+    pub answers: Answers,
+    /// `[services.NAME]`: what one service has differently.
+    pub services: BTreeMap<String, ServiceAnswers>,
+    /// `[store]`
+    pub store: Store,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// The DNS doors and zones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// Addresses to listen on, UDP and TCP.
+    pub listen: Vec<SocketAddr>,
+    /// UDP worker threads; 0: one a core.
+    pub workers: usize,
+    /// Zones in which services are found, lower case with a final dot, the first one named in PTR.
+    pub zones: Vec<String>,
+    /// Where `*.zone` files are; `None` if the default directory is not there.
+    pub zone_dir: Option<PathBuf>,
+    /// Reverse zones that are answered from the registry, lower case with a final dot.
+    pub reverse_zones: Vec<String>,
+    /// Addresses of the made-up `ns` names; empty: those of `listen`.
+    pub ns_addresses: Vec<IpAddr>,
+    /// TCP connections at most.
+    pub tcp_max_connections: usize,
+    /// TCP connections at most from one client address.
+    pub tcp_max_per_client: usize,
+    /// Seconds after which a TCP connection without a query is closed.
+    pub tcp_idle_secs: u64,
+}
+
+/// The HTTP door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// A file with the bearer token that every call needs.
+    pub token_file: Option<PathBuf>,
+    /// Further host names under which it may be called.
+    pub host_names: Vec<String>,
+    /// Listens outside loopback without a token.
+    pub insecure_no_token: bool,
+}
+
+/// The datagram door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Udp {
+    /// Addresses to listen on; none: no datagram door.
+    pub listen: Vec<SocketAddr>,
+    /// Files with keys; a key's id is its file's name up to the first dot.
+    pub key_files: Vec<PathBuf>,
+    /// Takes unsigned lines from anywhere.
+    pub insecure_unsigned: bool,
+}
+
+/// Bounds of leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The term of a registration that names none, in seconds.
+    pub default_secs: u32,
+    /// The shortest term, in seconds.
+    pub min_secs: u32,
+    /// The longest term, in seconds.
+    pub max_secs: u32,
+}
+
+/// How answers are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answers {
+    /// The longest TTL of a record, in seconds.
+    pub ttl_secs: u32,
+    /// The most records of an answer; 0: all.
+    pub max_answers: usize,
+    /// The TTL of "there is no such name or record", in seconds.
+    pub negative_ttl_secs: u32,
+}
+
+/// How one service's answers are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ServiceAnswers {
+    /// Instead of `answers.ttl_secs`.
+    pub ttl_secs: Option<u32>,
+    /// Instead of `answers.max_answers`.
+    pub max_answers: Option<usize>,
+}
+
+/// The embedded store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// The data directory.
+    pub data_dir: PathBuf,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a tracing filter.
+    pub level: String,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
+/// What the command line says; it goes before the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--dns`, instead of `dns.listen`; empty: not given.
+    pub dns: Vec<SocketAddr>,
+    /// `--http`, instead of `http.listen`; empty: not given.
+    pub http: Vec<SocketAddr>,
+    /// `--udp`, instead of `udp.listen`; empty: not given.
+    pub udp: Vec<SocketAddr>,
+    /// `--data-dir`, instead of `store.data_dir`; relative to where the command was given.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// What of the environment matters: where data goes if neither flag nor file says so.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// `STATE_DIRECTORY`: set by systemd; several directories are separated by colons.
+    pub state_directory: Option<OsString>,
+    /// `XDG_STATE_HOME`
+    pub xdg_state_home: Option<OsString>,
+    /// `HOME`
+    pub home: Option<OsString>,
+}
+
+impl Environment {
+    /// The environment of this process.
+    pub fn of_process() -> Self {
+        Self {
+            state_directory: std::env::var_os("STATE_DIRECTORY"),
+            xdg_state_home: std::env::var_os("XDG_STATE_HOME"),
+            home: std::env::var_os("HOME"),
+        }
+    }
+
+    /// The first directory that is named absolutely: the XDG specification has relative ones ignored, and they
+    /// would move with whoever starts the server.
+    fn data_dir(&self) -> Option<PathBuf> {
+        let state = self.state_directory.iter().flat_map(std::env::split_paths).next();
+        let xdg = self.xdg_state_home.as_ref().map(|home| Path::new(home).join("rollcall"));
+        let home = self.home.as_ref().map(|home| Path::new(home).join(".local/state/rollcall"));
+        [state, xdg, home].into_iter().flatten().find(|path| path.is_absolute())
+    }
+}
+
+impl Config {
+    /// Reads and checks the file at `path`, or takes the defaults without one; `overrides` go before both.
+    /// Relative paths in the file are relative to its directory, without a file to the current one.
+    pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
+        Self::load_in(path, overrides, &Environment::of_process())
+    }
+
+    /// The same in another environment.
+    pub fn load_in(
+        path: Option<&Path>,
+        overrides: &Overrides,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
+        let text = match path {
+            None => String::new(),
+            Some(path) => read_file(path).map_err(|reason| {
+                let problem = Problem { place: Place::Whole, text: reason };
+                ConfigError::new(Some(path), vec![problem])
+            })?,
+        };
+        let directory = path.and_then(Path::parent).unwrap_or(Path::new(""));
+        let mut problems = Vec::new();
+        let raw = raw::read(&text, &mut problems);
+        let mut checker = Checker { text: &text, directory, problems };
+        let config = checker.config(raw, overrides, environment);
+        match checker.problems {
+            problems if problems.is_empty() => Ok(config),
+            problems => Err(ConfigError::new(path, problems)),
+        }
+    }
+}
+
+/// The id of the key in a file: the file's name up to the first dot.
+pub fn key_id(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.split('.').next().unwrap_or_default().to_owned()
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_FILE_OCTETS + 1).read_to_string(&mut text))
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if text.len() as u64 > MAX_FILE_OCTETS {
+        return Err(format!("is longer than {MAX_FILE_OCTETS} octets"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,150 @@
+//! What SIGHUP changes: the settings that can change while the server runs.
+
+use super::{Answers, Config, Dns, Http, Log, Store, Udp};
+
+impl Config {
+    /// What the running configuration (`self`) becomes when the file says `new`, and a line for the log for
+    /// each setting that only a restart can change.
+    ///
+    /// Zones, zone files, the addresses of `ns`, answers, services, leases, the token, the keys and the log's
+    /// level change. Sockets, threads, the data directory and what a door lets in unasked stay.
+    pub fn reload_from(&self, new: &Config) -> (Config, Vec<String>) {
+        let mut kept = Vec::new();
+        let mut merged = Config {
+            dns: Dns {
+                zones: new.dns.zones.clone(),
+                zone_dir: new.dns.zone_dir.clone(),
+                reverse_zones: new.dns.reverse_zones.clone(),
+                ns_addresses: new.dns.ns_addresses.clone(),
+                ..self.dns.clone()
+            },
+            http: Http { token_file: new.http.token_file.clone(), ..self.http.clone() },
+            udp: Udp { key_files: new.udp.key_files.clone(), ..self.udp.clone() },
+            lease: new.lease,
+            answers: new.answers,
+            services: new.services.clone(),
+            store: self.store.clone(),
+            log: Log { level: new.log.level.clone(), json: self.log.json },
+        };
+        self.keep_doors_shut(&mut merged, &mut kept);
+        self.note_kept(new, &mut kept);
+        (merged, kept)
+    }
+
+    /// A file that is right by itself (on loopback, without a token) must not open a door that still listens
+    /// where the old one did.
+    fn keep_doors_shut(&self, merged: &mut Config, kept: &mut Vec<String>) {
+        let outside = |listen: &[std::net::SocketAddr]| {
+            listen.iter().any(|address| !address.ip().to_canonical().is_loopback())
+        };
+        let Http { listen, token_file, insecure_no_token, .. } = &mut merged.http;
+        if outside(listen) && token_file.is_none() && !*insecure_no_token {
+            token_file.clone_from(&self.http.token_file);
+            kept.push(
+                "http.token_file stays until a restart: the HTTP door is not on loopback".into(),
+            );
+        }
+        let Udp { listen, key_files, insecure_unsigned } = &mut merged.udp;
+        if outside(listen) && key_files.is_empty() && !*insecure_unsigned {
+            key_files.clone_from(&self.udp.key_files);
+            kept.push(
+                "udp.key_files stays until a restart: the datagram door is not on loopback".into(),
+            );
+        }
+    }
+
+    fn note_kept(&self, new: &Config, kept: &mut Vec<String>) {
+        // Taken apart in full: a new setting must be put on one of the two sides to compile.
+        let Config { dns, http, udp, lease: _, answers, services: _, store, log } = self;
+        let Answers { ttl_secs: _, max_answers: _, negative_ttl_secs: _ } = answers;
+        let Dns {
+            listen: dns_listen,
+            workers,
+            zones: _,
+            zone_dir: _,
+            reverse_zones: _,
+            ns_addresses: _,
+            tcp_max_connections,
+            tcp_max_per_client,
+            tcp_idle_secs,
+        } = dns;
+        let Http { listen: http_listen, token_file: _, host_names, insecure_no_token } = http;
+        let Udp { listen: udp_listen, key_files: _, insecure_unsigned } = udp;
+        let Store { data_dir } = store;
+        let Log { level: _, json } = log;
+        macro_rules! note {
+            ($($key:literal: $old:ident, $new:expr;)+) => {
+                $(if *$old != $new {
+                    kept.push(format!(
+                        "{} stays {:?} until a restart; the file says {:?}", $key, $old, $new
+                    ));
+                })+
+            };
+        }
+        note! {
+            "dns.listen": dns_listen, new.dns.listen;
+            "dns.workers": workers, new.dns.workers;
+            "dns.tcp_max_connections": tcp_max_connections, new.dns.tcp_max_connections;
+            "dns.tcp_max_per_client": tcp_max_per_client, new.dns.tcp_max_per_client;
+            "dns.tcp_idle_secs": tcp_idle_secs, new.dns.tcp_idle_secs;
+            "http.listen": http_listen, new.http.listen;
+            "http.host_names": host_names, new.http.host_names;
+            "http.insecure_no_token": insecure_no_token, new.http.insecure_no_token;
+            "udp.listen": udp_listen, new.udp.listen;
+            "udp.insecure_unsigned": insecure_unsigned, new.udp.insecure_unsigned;
+            "store.data_dir": data_dir, new.store.data_dir;
+            "log.json": json, new.log.json;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{defaults, load};
+
+    #[test]
+    fn a_reload_takes_what_can_change() {
+        let running = defaults();
+        let new = load(
+            "dns.listen = ['127.0.0.1:53']\ndns.zones = ['a']\nanswers.ttl_secs = 7\n\
+             services.web.max_answers = 1\nlease.min_secs = 3\nhttp.token_file = '/t'\nlog.level = 'warn'\n\
+             dns.reverse_zones = ['10.in-addr.arpa']\nudp.key_files = ['/k']\nlog.json = true\n",
+        )
+        .unwrap();
+        let (merged, kept) = running.reload_from(&new);
+        let mut expected = new;
+        expected.dns.listen = running.dns.listen.clone();
+        expected.log.json = false;
+        assert_eq!(merged, expected);
+        assert_eq!(
+            kept,
+            [
+                "dns.listen stays [127.0.0.1:5300] until a restart; the file says [127.0.0.1:53]",
+                "log.json stays false until a restart; the file says true",
+            ]
+        );
+        let (merged, kept) = running.reload_from(&running);
+        assert_eq!((merged, kept), (running, vec![]));
+    }
+
+    #[test]
+    fn a_reload_opens_no_door() {
+        let running = load(
+            "http.listen = ['0.0.0.0:80']\nhttp.token_file = '/t'\n\
+             udp.listen = ['0.0.0.0:80']\nudp.key_files = ['/k']",
+        )
+        .unwrap();
+        for new in ["", "http.insecure_no_token = true\nudp.insecure_unsigned = true"] {
+            let (merged, kept) = running.reload_from(&load(new).unwrap());
+            assert_eq!(merged, running);
+            assert_eq!(
+                kept[0],
+                "http.token_file stays until a restart: the HTTP door is not on loopback"
+            );
+            assert_eq!(
+                kept[1],
+                "udp.key_files stays until a restart: the datagram door is not on loopback"
+            );
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The sections of the file, setting by setting: bounds, defaults, and the rules between settings.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use toml::Spanned;
+
+use super::check::{Checker, Number, Placed, values};
+use super::error::Place;
+use super::raw::{Given, RawConfig, RawDns, RawHttp, RawLease, RawLog, RawService, RawUdp};
+use super::{Answers, Config, Dns, Http, Lease, Log, ServiceAnswers, Store, Udp};
+use super::{Environment, Overrides, key_id, names};
+use crate::nearest;
+use crate::registry::ServiceName;
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Port 5300: 53 needs a privilege, 5353 is multicast DNS.
+const DNS_LISTEN: SocketAddr = SocketAddr::new(LOOPBACK, 5300);
+/// Port 8053, over TCP and UDP.
+const DOOR_LISTEN: SocketAddr = SocketAddr::new(LOOPBACK, 8053);
+/// `.internal` is reserved for private use, so it will never be anybody's.
+const ZONE: &str = "svc.internal.";
+const ZONE_DIR: &str = "zones";
+const LEVEL: &str = "info";
+/// What `log.level` may be, each with all before it.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+/// Services that may have settings of their own.
+const MAX_SERVICES: usize = 10_000;
+
+macro_rules! numbers {
+    ($($name:ident: $type:ty = $key:literal, $least:literal to $most:literal, $default:literal;)+) => {
+        $(
+            const $name: Number<$type> =
+                Number { key: $key, least: $least, most: $most, default: $default };
+        )+
+        /// Every number: its key, bounds and default.
+        #[cfg(test)]
+        pub(super) const NUMBERS: &[(&str, i64, i64, i64)] =
+            &[$(($key, $least, $most, $default)),+];
+    };
+}
+
+numbers! {
+    WORKERS: usize = "dns.workers", 0 to 256, 0;
+    TCP_MAX_CONNECTIONS: usize = "dns.tcp_max_connections", 1 to 65536, 1000;
+    TCP_MAX_PER_CLIENT: usize = "dns.tcp_max_per_client", 1 to 65536, 100;
+    TCP_IDLE_SECS: u64 = "dns.tcp_idle_secs", 1 to 3600, 10;
+    // 30 days: whoever wants a longer lease wants one without end.
+    DEFAULT_SECS: u32 = "lease.default_secs", 1 to 2592000, 30;
+    MIN_SECS: u32 = "lease.min_secs", 1 to 2592000, 2;
+    MAX_SECS: u32 = "lease.max_secs", 1 to 2592000, 86400;
+    TTL_SECS: u32 = "answers.ttl_secs", 1 to 86400, 5;
+    MAX_ANSWERS: usize = "answers.max_answers", 0 to 1000, 0;
+    NEGATIVE_TTL_SECS: u32 = "answers.negative_ttl_secs", 0 to 3600, 2;
+}
+
+impl Checker<'_> {
+    /// Makes a configuration; it is to be used only if no problems were found.
+    pub(super) fn config(
+        &mut self,
+        raw: RawConfig,
+        flags: &Overrides,
+        environment: &Environment,
+    ) -> Config {
+        let dns = self.listen("dns.listen", &raw.dns.listen, ("--dns", &flags.dns), DNS_LISTEN);
+        let http =
+            self.listen("http.listen", &raw.http.listen, ("--http", &flags.http), DOOR_LISTEN);
+        let udp = self.listen("udp.listen", &raw.udp.listen, ("--udp", &flags.udp), DOOR_LISTEN);
+        self.apart("dns.listen", &dns, "http.listen (TCP)", &http);
+        self.apart("dns.listen", &dns, "udp.listen (UDP)", &udp);
+        Config {
+            dns: self.dns(&raw.dns, dns),
+            http: self.http(&raw.http, http),
+            udp: self.udp(&raw.udp, udp),
+            lease: self.lease(&raw.lease),
+            answers: Answers {
+                ttl_secs: self.number(&TTL_SECS, &raw.answers.ttl_secs),
+                max_answers: self.number(&MAX_ANSWERS, &raw.answers.max_answers),
+                negative_ttl_secs: self.number(&NEGATIVE_TTL_SECS, &raw.answers.negative_ttl_secs),
+            },
+            services: self.services(raw.services),
+            store: Store { data_dir: self.data_dir(&raw.store.data_dir, flags, environment) },
+            log: self.log(raw.log),
+        }
+    }
+
+    fn dns(&mut self, raw: &RawDns, listen: Vec<Placed<SocketAddr>>) -> Dns {
+        self.not_empty("dns.listen", &raw.listen, &listen, "name an address");
+        let zones = match &raw.zones {
+            Some(given) => self.members("dns.zones", given, names::zone),
+            None => vec![Placed { place: Place::Whole, value: ZONE.to_owned() }],
+        };
+        self.not_empty("dns.zones", &raw.zones, &zones, "services need a zone to be found in");
+        let reverse_zones = match &raw.reverse_zones {
+            Some(given) => self.members("dns.reverse_zones", given, names::reverse_zone),
+            None => Vec::new(),
+        };
+        let ns_addresses = match &raw.ns_addresses {
+            Some(given) => self.members("dns.ns_addresses", given, ns_address),
+            None => Vec::new(),
+        };
+        let tcp_max_connections = self.number(&TCP_MAX_CONNECTIONS, &raw.tcp_max_connections);
+        let tcp_max_per_client = self.number(&TCP_MAX_PER_CLIENT, &raw.tcp_max_per_client);
+        if tcp_max_per_client > tcp_max_connections {
+            let place =
+                self.place(&raw.tcp_max_per_client.clone().or(raw.tcp_max_connections.clone()));
+            let text = format!(
+                "dns.tcp_max_per_client ({tcp_max_per_client}) must be at most \
+                 dns.tcp_max_connections ({tcp_max_connections})"
+            );
+            self.problem(place, text);
+        }
+        Dns {
+            listen: values(listen),
+            workers: self.number(&WORKERS, &raw.workers),
+            zones: values(zones),
+            zone_dir: self.zone_dir(&raw.zone_dir),
+            reverse_zones: values(reverse_zones),
+            ns_addresses: values(ns_addresses),
+            tcp_max_connections,
+            tcp_max_per_client,
+            tcp_idle_secs: self.number(&TCP_IDLE_SECS, &raw.tcp_idle_secs),
+        }
+    }
+
+    /// The default directory need not be there; one that somebody named must be, or a typing error would take
+    /// all zone files away.
+    fn zone_dir(&mut self, given: &Given<String>) -> Option<PathBuf> {
+        if given.is_none() {
+            return Some(self.directory.join(ZONE_DIR)).filter(|directory| directory.is_dir());
+        }
+        let directory = self.path("dns.zone_dir", given)?;
+        if !directory.is_dir() {
+            let place = self.place(given);
+            let shown = directory.display();
+            let text =
+                format!("dns.zone_dir: {shown} is no directory: make it, or leave the key out");
+            self.problem(place, text);
+        }
+        Some(directory)
+    }
+
+    fn http(&mut self, raw: &RawHttp, listen: Vec<Placed<SocketAddr>>) -> Http {
+        self.not_empty("http.listen", &raw.listen, &listen, "name an address");
+        let token_file = self.path("http.token_file", &raw.token_file);
+        let insecure_no_token = is_true(&raw.insecure_no_token);
+        if raw.token_file.is_none() && !insecure_no_token {
+            self.on_loopback(
+                "http.listen",
+                &listen,
+                "set http.token_file to a file with a token",
+                "http.insecure_no_token",
+            );
+        }
+        let host_names = match &raw.host_names {
+            Some(given) => self.members("http.host_names", given, names::host),
+            None => Vec::new(),
+        };
+        Http {
+            listen: values(listen),
+            token_file,
+            host_names: values(host_names),
+            insecure_no_token,
+        }
+    }
+
+    fn udp(&mut self, raw: &RawUdp, listen: Vec<Placed<SocketAddr>>) -> Udp {
+        let key_files = match &raw.key_files {
+            Some(given) => {
+                let directory = self.directory;
+                self.members("udp.key_files", given, |text| {
+                    key_file(text).map(|p| directory.join(p))
+                })
+            }
+            None => Vec::new(),
+        };
+        for (at, key) in key_files.iter().enumerate() {
+            let id = key_id(&key.value);
+            if key_files.iter().take(at).any(|other| key_id(&other.value) == id) {
+                let shown = key.value.display();
+                let text = format!("udp.key_files: {shown} has the key id `{id}` of another file");
+                self.problem(key.place, text);
+            }
+        }
+        let insecure_unsigned = is_true(&raw.insecure_unsigned);
+        let keys_named = raw.key_files.as_ref().is_some_and(|given| !given.get_ref().is_empty());
+        if !keys_named && !insecure_unsigned {
+            self.on_loopback(
+                "udp.listen",
+                &listen,
+                "set udp.key_files to files with keys",
+                "udp.insecure_unsigned",
+            );
+        }
+        Udp { listen: values(listen), key_files: values(key_files), insecure_unsigned }
+    }
+
+    fn lease(&mut self, raw: &RawLease) -> Lease {
+        let lease = Lease {
+            default_secs: self.number(&DEFAULT_SECS, &raw.default_secs),
+            min_secs: self.number(&MIN_SECS, &raw.min_secs),
+            max_secs: self.number(&MAX_SECS, &raw.max_secs),
+        };
+        let Lease { default_secs, min_secs, max_secs } = lease;
+        if min_secs > default_secs || default_secs > max_secs {
+            let given = [&raw.default_secs, &raw.min_secs, &raw.max_secs];
+            let place =
+                given.into_iter().flatten().next().map_or(Place::Whole, |g| self.place_of(g));
+            let text = format!(
+                "lease.min_secs ({min_secs}), lease.default_secs ({default_secs}) and \
+                 lease.max_secs ({max_secs}) must be in this order"
+            );
+            self.problem(place, text);
+        }
+        lease
+    }
+
+    fn services(
+        &mut self,
+        raw: BTreeMap<Spanned<String>, RawService>,
+    ) -> BTreeMap<String, ServiceAnswers> {
+        if raw.len() > MAX_SERVICES {
+            let text =
+                format!("[services] has {} services, and may have {MAX_SERVICES}", raw.len());
+            self.problem(Place::Whole, text);
+        }
+        let mut services = BTreeMap::new();
+        for (name, raw) in raw {
+            if let Err(invalid) = ServiceName::parse(name.get_ref()) {
+                let place = self.place_of(&name);
+                let shown = name.get_ref().escape_debug();
+                self.problem(place, format!("[services.{shown}] {invalid}"));
+                continue;
+            }
+            let name = name.into_inner();
+            let key = |setting: &str| format!("services.{name}.{setting}");
+            let answers = ServiceAnswers {
+                ttl_secs: self.optional_number(&TTL_SECS, &key("ttl_secs"), &raw.ttl_secs),
+                max_answers: self.optional_number(
+                    &MAX_ANSWERS,
+                    &key("max_answers"),
+                    &raw.max_answers,
+                ),
+            };
+            services.insert(name, answers);
+        }
+        services
+    }
+
+    fn data_dir(
+        &mut self,
+        given: &Given<String>,
+        flags: &Overrides,
+        environment: &Environment,
+    ) -> PathBuf {
+        let in_file = self.path("store.data_dir", given);
+        let chosen = flags.data_dir.clone().or(in_file).or_else(|| environment.data_dir());
+        if chosen.is_none() && given.is_none() {
+            self.problem(
+                Place::Whole,
+                "there is no place for data: give --data-dir, set store.data_dir, or set \
+                 STATE_DIRECTORY, XDG_STATE_HOME or HOME to an absolute path",
+            );
+        }
+        chosen.unwrap_or_default()
+    }
+
+    fn log(&mut self, raw: RawLog) -> Log {
+        let json = is_true(&raw.json);
+        let Some(level) = raw.level else {
+            return Log { level: LEVEL.to_owned(), json };
+        };
+        if let Err(reason) = filter(level.get_ref()) {
+            let place = self.place_of(&level);
+            let shown = level.get_ref().escape_debug();
+            self.problem(place, format!("log.level: `{shown}` {reason}"));
+        }
+        Log { level: level.into_inner(), json }
+    }
+}
+
+fn is_true(given: &Given<bool>) -> bool {
+    given.as_ref().is_some_and(|given| *given.get_ref())
+}
+
+fn ns_address(text: &str) -> Result<IpAddr, String> {
+    match text.parse::<IpAddr>() {
+        Err(_) => Err("is no address, such as `10.0.0.53` or `fd00::53`".into()),
+        Ok(ip) if ip.is_unspecified() || ip.is_multicast() => {
+            Err("cannot be asked: name an address of this machine".into())
+        }
+        Ok(ip) => Ok(ip),
+    }
+}
+
+fn key_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if key_id(&path).is_empty() {
+        return Err("has no name before its first dot, and that is the key's id".into());
+    }
+    Ok(path)
+}
+
+/// Whether `text` is a level, or a list of `target=level` and levels as tracing takes it. A single word that
+/// is no level would be taken for a target, and nothing else would be logged.
+fn filter(text: &str) -> Result<(), String> {
+    for directive in text.split(',') {
+        let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level).trim();
+        if !LEVELS.contains(&level) {
+            let near = nearest::nearest(level, LEVELS);
+            let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            return Err(format!("is no level: there are {}{hint}", LEVELS.join(", ")));
+        }
+    }
+    text.parse::<tracing_subscriber::filter::EnvFilter>()
+        .map(|_| ())
+        .map_err(|error| format!("is no filter: {error}"))
+}

@@ -1,0 +1,426 @@
+//! The file and its checks, as tables: a file's text and every line that is said about it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::raw::{self, RawConfig, RawService};
+use super::sections::NUMBERS;
+use super::*;
+
+const CONFIG_TOML: &str = include_str!("../../config.toml");
+
+fn at_home() -> Environment {
+    Environment { home: Some("/home/ann".into()), ..Environment::default() }
+}
+
+fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+/// Loads `text` from a file `config.toml` in a directory of its own.
+pub(super) fn load(text: &str) -> Result<Config, String> {
+    load_with(text, &Overrides::default())
+}
+
+fn load_with(text: &str, overrides: &Overrides) -> Result<Config, String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.toml");
+    fs::write(&path, text).unwrap();
+    Config::load_in(Some(&path), overrides, &at_home()).map_err(|error| {
+        error.to_string().replace(&directory.path().join("").display().to_string(), "")
+    })
+}
+
+pub(super) fn defaults() -> Config {
+    Config {
+        dns: Dns {
+            listen: addresses(&["127.0.0.1:5300"]),
+            workers: 0,
+            zones: vec!["svc.internal.".into()],
+            zone_dir: None,
+            reverse_zones: vec![],
+            ns_addresses: vec![],
+            tcp_max_connections: 1000,
+            tcp_max_per_client: 100,
+            tcp_idle_secs: 10,
+        },
+        http: Http {
+            listen: addresses(&["127.0.0.1:8053"]),
+            token_file: None,
+            host_names: vec![],
+            insecure_no_token: false,
+        },
+        udp: Udp {
+            listen: addresses(&["127.0.0.1:8053"]),
+            key_files: vec![],
+            insecure_unsigned: false,
+        },
+        lease: Lease { default_secs: 30, min_secs: 2, max_secs: 86_400 },
+        answers: Answers { ttl_secs: 5, max_answers: 0, negative_ttl_secs: 2 },
+        services: BTreeMap::new(),
+        store: Store { data_dir: "/home/ann/.local/state/rollcall".into() },
+        log: Log { level: "info".into(), json: false },
+    }
+}
+
+#[test]
+fn the_file_at_the_top_says_what_holds_without_a_file() {
+    // The tests run in the top directory, where the file is, so `zones` is the same directory for both.
+    let without = Config::load_in(None, &Overrides::default(), &at_home()).unwrap();
+    let path = Path::new("config.toml");
+    let with = Config::load_in(Some(path), &Overrides::default(), &at_home()).unwrap();
+    assert_eq!(with, without);
+    let zone_dir = Path::new("zones").is_dir().then(|| PathBuf::from("zones"));
+    let mut expected = defaults();
+    expected.dns.zone_dir = zone_dir;
+    assert_eq!(with, expected);
+    assert_eq!(load("").unwrap(), defaults());
+}
+
+/// The file with every commented-out setting and section in force.
+fn uncommented() -> String {
+    let setting = |line: &str| {
+        let key = line.split(" = ").next().unwrap_or_default();
+        line.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    };
+    let line = |line: &str| match line.strip_prefix("# ") {
+        Some(rest) if setting(rest) || rest.starts_with('[') => format!("{rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    CONFIG_TOML.lines().map(line).collect()
+}
+
+/// The names of all values that are not tables, with their sections.
+fn keys(value: &Value, prefix: &str, into: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                keys(member, &format!("{prefix}.{name}"), into);
+            }
+        }
+        _ => into.push(prefix.trim_start_matches('.').to_owned()),
+    }
+}
+
+#[test]
+fn the_file_at_the_top_has_every_setting() {
+    let mut known = RawConfig::default();
+    known.services.insert(toml::Spanned::new(0..0, "web".into()), RawService::default());
+    let mut expected = Vec::new();
+    keys(&serde_json::to_value(&known).unwrap(), "", &mut expected);
+    expected.sort();
+    let text = uncommented();
+    let mut listed = Vec::new();
+    keys(
+        &serde_json::to_value(toml::from_str::<toml::Table>(&text).unwrap()).unwrap(),
+        "",
+        &mut listed,
+    );
+    listed.sort();
+    assert_eq!(listed, expected);
+    let mut problems = Vec::new();
+    raw::read(&text, &mut problems);
+    assert_eq!(problems, []);
+}
+
+#[test]
+fn the_file_at_the_top_tells_bounds_and_defaults() {
+    for (key, least, most, default) in NUMBERS {
+        let (section, name) = key.split_once('.').unwrap();
+        let section = CONFIG_TOML.split(&format!("[{section}]\n")).nth(1).unwrap();
+        let (before, _) =
+            section.split_once(&format!("\n{name} = {default}\n")).unwrap_or_else(|| {
+                panic!("{key} = {default} is not there");
+            });
+        let comment = before.rsplit("\n\n").next().unwrap();
+        assert!(comment.contains(&format!("{least} to {most}")), "{key}: {comment}");
+        for wrong in [least - 1, most + 1] {
+            let text = format!("{key} = {wrong}");
+            let line = format!("config.toml line 1: {key} must be {least} to {most}, not {wrong}");
+            assert!(load(&text).unwrap_err().lines().any(|l| l == line), "{text}");
+        }
+    }
+}
+
+#[test]
+fn everything_can_be_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = |name: &str| directory.path().join(name);
+    fs::create_dir(here("z")).unwrap();
+    let text = r#"
+        [dns]
+        listen = ["0.0.0.0:53", "[::]:53"]
+        workers = 3
+        zones = ["Svc.Example", "internal."]
+        zone_dir = "z"
+        reverse_zones = ["10.in-addr.arpa"]
+        ns_addresses = ["10.0.0.53", "fd00::53"]
+        tcp_max_connections = 10
+        tcp_max_per_client = 2
+        tcp_idle_secs = 3
+        [http]
+        listen = ["0.0.0.0:80"]
+        token_file = "token"
+        host_names = ["Rollcall.Example."]
+        insecure_no_token = true
+        [udp]
+        listen = []
+        key_files = ["keys/k1.key", "/etc/k2.key"]
+        insecure_unsigned = true
+        [lease]
+        default_secs = 20
+        min_secs = 10
+        max_secs = 30
+        [answers]
+        ttl_secs = 1
+        max_answers = 8
+        negative_ttl_secs = 0
+        [services.web]
+        ttl_secs = 9
+        [services.db]
+        max_answers = 1
+        [store]
+        data_dir = "../data"
+        [log]
+        level = "warn,rollcall::net=debug"
+        json = true
+    "#;
+    fs::write(here("some.toml"), text).unwrap();
+    let config =
+        Config::load_in(Some(&here("some.toml")), &Overrides::default(), &Environment::default());
+    let service = |ttl_secs, max_answers| ServiceAnswers { ttl_secs, max_answers };
+    let expected = Config {
+        dns: Dns {
+            listen: addresses(&["0.0.0.0:53", "[::]:53"]),
+            workers: 3,
+            zones: vec!["svc.example.".into(), "internal.".into()],
+            zone_dir: Some(here("z")),
+            reverse_zones: vec!["10.in-addr.arpa.".into()],
+            ns_addresses: vec!["10.0.0.53".parse().unwrap(), "fd00::53".parse().unwrap()],
+            tcp_max_connections: 10,
+            tcp_max_per_client: 2,
+            tcp_idle_secs: 3,
+        },
+        http: Http {
+            listen: addresses(&["0.0.0.0:80"]),
+            token_file: Some(here("token")),
+            host_names: vec!["rollcall.example".into()],
+            insecure_no_token: true,
+        },
+        udp: Udp {
+            listen: vec![],
+            key_files: vec![here("keys/k1.key"), "/etc/k2.key".into()],
+            insecure_unsigned: true,
+        },
+        lease: Lease { default_secs: 20, min_secs: 10, max_secs: 30 },
+        answers: Answers { ttl_secs: 1, max_answers: 8, negative_ttl_secs: 0 },
+        services: [("db".into(), service(None, Some(1))), ("web".into(), service(Some(9), None))]
+            .into(),
+        store: Store { data_dir: here("../data") },
+        log: Log { level: "warn,rollcall::net=debug".into(), json: true },
+    };
+    assert_eq!(config, Ok(expected));
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_line() {
+    let table: &[(&str, &[&str])] = &[
+        // Keys.
+        ("[dns]\n\nzone = []", &["line 3: unknown key `zone` in [dns]; did you mean `zones`?"]),
+        (
+            "[udp]\nfoo = 1",
+            &["line 2: unknown key `foo` in [udp]; \
+               expected one of `listen`, `key_files`, `insecure_unsigned`"],
+        ),
+        (
+            "[forward]\nupstreams = []",
+            &["line 1: unknown section or key `forward`; expected one of `dns`, `http`, `udp`, \
+               `lease`, `answers`, `services`, `store`, `log`"],
+        ),
+        ("[anwsers]", &["line 1: unknown section or key `anwsers`; did you mean `answers`?"]),
+        (
+            "[services.web]\nttl = 1",
+            &["line 2: unknown key `ttl` in [services.web]; did you mean `ttl_secs`?"],
+        ),
+        ("[services.Web]", &["line 1: [services.Web] service: `Web` must be lower case: `web`"]),
+        ("lease.min = 1", &["line 1: unknown key `min` in [lease]; did you mean `min_secs`?"]),
+        // Types.
+        (
+            "[dns]\nworkers = \"4\"",
+            &["line 2: dns.workers must be a whole number, not string \"4\""],
+        ),
+        (
+            "dns.listen = \"[::]:53\"",
+            &["line 1: dns.listen must be a list, not string \"[::]:53\""],
+        ),
+        ("[dns]\nzones = [\n\"a\",\n1]", &["line 4: dns.zones must be a string, not integer `1`"]),
+        ("log.json = 1", &["line 1: log.json must be true or false, not integer `1`"]),
+        ("dns = 5", &["line 1: dns must be a table, not integer `5`"]),
+        ("[dns.listen]", &["line 1: dns.listen must be a list, not map"]),
+        // Values.
+        (
+            "dns.listen = []",
+            &["line 1: dns.listen is empty: name an address, or leave the key out"],
+        ),
+        (
+            "[http]\nlisten = ['localhost:80']",
+            &["line 2: http.listen: `localhost:80` is no address with a port, \
+               such as `127.0.0.1:5300` or `[::1]:5300`"],
+        ),
+        ("dns.zones = ['a.', 'A', 'b']", &["line 1: dns.zones: `A` is there twice"]),
+        (
+            "dns.zones = []",
+            &[
+                "line 1: dns.zones is empty: services need a zone to be found in, or leave the key out",
+            ],
+        ),
+        (
+            "dns.ns_addresses = ['0.0.0.0']",
+            &[
+                "line 1: dns.ns_addresses: `0.0.0.0` cannot be asked: name an address of this machine",
+            ],
+        ),
+        (
+            "[dns]\ntcp_max_connections = 50",
+            &["line 2: dns.tcp_max_per_client (100) must be at most dns.tcp_max_connections (50)"],
+        ),
+        (
+            "dns.zone_dir = 'none'",
+            &["line 1: dns.zone_dir: none is no directory: make it, or leave the key out"],
+        ),
+        (
+            "[lease]\nmin_secs = 60",
+            &["line 2: lease.min_secs (60), lease.default_secs (30) and lease.max_secs (86400) \
+               must be in this order"],
+        ),
+        ("store.data_dir = ''", &["line 1: store.data_dir is empty: name a path, or leave it out"]),
+        (
+            "udp.key_files = ['a/k1.key', 'b/k1.old']",
+            &["line 1: udp.key_files: b/k1.old has the key id `k1` of another file"],
+        ),
+        (
+            "udp.key_files = ['.key']",
+            &[
+                "line 1: udp.key_files: `.key` has no name before its first dot, and that is the key's id",
+            ],
+        ),
+        (
+            "log.level = 'inf'",
+            &["line 1: log.level: `inf` is no level: there are off, error, warn, info, debug, \
+               trace; did you mean `info`?"],
+        ),
+        (
+            "dns.listen = ['127.0.0.1:8053']",
+            &[
+                "line 1: 127.0.0.1:8053 is in dns.listen and in http.listen (TCP): they cannot share it",
+                "line 1: 127.0.0.1:8053 is in dns.listen and in udp.listen (UDP): they cannot share it",
+            ],
+        ),
+        // Doors.
+        (
+            "[http]\nlisten = ['127.0.0.1:80', '10.0.0.1:80', '[::ffff:127.0.0.1]:80']",
+            &["line 2: http.listen: 10.0.0.1:80 is not on loopback, so whoever reaches it could \
+               register and deregister: set http.token_file to a file with a token, listen on \
+               127.0.0.1 or [::1], or let everybody in with http.insecure_no_token = true"],
+        ),
+        (
+            "[udp]\nkey_files = []\nlisten = ['[::]:80']",
+            &["line 3: udp.listen: [::]:80 is not on loopback, so whoever reaches it could \
+               register and deregister: set udp.key_files to files with keys, listen on \
+               127.0.0.1 or [::1], or let everybody in with udp.insecure_unsigned = true"],
+        ),
+        // TOML itself, and several at once, in the order of the lines.
+        ("[dns]\n[dns]", &["line 2: duplicate key"]),
+        (
+            "[log]\nlevl = 'info'\njson = 0\n[dns]\nworkers = -1\nzonedir = 'x'\n[x]",
+            &[
+                "line 2: unknown key `levl` in [log]; did you mean `level`?",
+                "line 3: log.json must be true or false, not integer `0`",
+                "line 5: dns.workers must be 0 to 256, not -1",
+                "line 6: unknown key `zonedir` in [dns]; did you mean `zone_dir`?",
+                "line 7: unknown section or key `x`; expected one of `dns`, `http`, `udp`, \
+                 `lease`, `answers`, `services`, `store`, `log`",
+            ],
+        ),
+    ];
+    for (text, expected) in table {
+        let told = load(text).expect_err(text);
+        let told: Vec<&str> =
+            told.lines().map(|l| l.strip_prefix("config.toml").unwrap()).collect();
+        let told: Vec<&str> =
+            told.into_iter().map(|l| l.strip_prefix(": ").unwrap_or(l.trim_start())).collect();
+        assert_eq!(&told, expected, "{text}");
+    }
+}
+
+#[test]
+fn doors_leave_loopback_with_a_secret_or_on_demand() {
+    for text in [
+        "[http]\nlisten = ['0.0.0.0:80']\ntoken_file = 't'",
+        "[http]\nlisten = ['0.0.0.0:80']\ninsecure_no_token = true",
+        "[udp]\nlisten = ['0.0.0.0:80']\nkey_files = ['k']",
+        "[udp]\nlisten = ['0.0.0.0:80']\ninsecure_unsigned = true",
+        "[dns]\nlisten = ['0.0.0.0:53']",
+    ] {
+        assert!(load(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn flags_go_before_the_file() {
+    let flags = Overrides {
+        dns: addresses(&["127.0.0.1:1", "[::1]:1"]),
+        http: addresses(&["127.0.0.1:2"]),
+        udp: addresses(&["127.0.0.1:3"]),
+        data_dir: Some("here".into()),
+    };
+    let text = "dns.listen = ['127.0.0.1:9']\nstore.data_dir = 'there'\nudp.listen = ['0.0.0.0:9']";
+    let config = load_with(text, &flags).unwrap();
+    assert_eq!(config.dns.listen, flags.dns);
+    assert_eq!(config.http.listen, flags.http);
+    assert_eq!(config.udp.listen, flags.udp);
+    assert_eq!(config.store.data_dir, Path::new("here"));
+
+    let flags = Overrides { http: addresses(&["10.0.0.1:2"]), ..Overrides::default() };
+    let told = load_with("", &flags).unwrap_err();
+    assert!(told.starts_with("--http: http.listen: 10.0.0.1:2 is not on loopback"), "{told}");
+}
+
+#[test]
+fn data_goes_where_the_environment_says() {
+    let dir = |state: &str, xdg: &str, home: &str| {
+        let variable = |text: &str| (text != "-").then(|| OsString::from(text));
+        let environment = Environment {
+            state_directory: variable(state),
+            xdg_state_home: variable(xdg),
+            home: variable(home),
+        };
+        Config::load_in(None, &Overrides::default(), &environment)
+            .map(|config| config.store.data_dir.display().to_string())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(dir("/var/lib/rollcall", "/x", "/h"), Ok("/var/lib/rollcall".into()));
+    assert_eq!(dir("/a:/b", "-", "-"), Ok("/a".into()));
+    assert_eq!(dir("", "/x", "/h"), Ok("/x/rollcall".into()));
+    assert_eq!(dir("-", "relative", "/h"), Ok("/h/.local/state/rollcall".into()));
+    assert_eq!(dir("-", "", ""), dir("-", "-", "-"));
+    let told = dir("-", "-", "-").unwrap_err();
+    assert!(told.starts_with("there is no place for data: give --data-dir"), "{told}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let told = |path: &Path| {
+        Config::load_in(Some(path), &Overrides::default(), &at_home()).unwrap_err().to_string()
+    };
+    let missing = directory.path().join("no.toml");
+    assert!(told(&missing).starts_with(&format!("{}: cannot be read: ", missing.display())));
+    let long = directory.path().join("long.toml");
+    fs::write(&long, "#".repeat(usize::try_from(MAX_FILE_OCTETS).unwrap() + 1)).unwrap();
+    assert!(told(&long).ends_with("is longer than 4194304 octets"), "{}", told(&long));
+}

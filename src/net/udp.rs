@@ -1,0 +1,209 @@
+//! The UDP door for DNS: one thread and one socket a worker, all on the same address.
+//!
+//! The kernel spreads clients over the sockets by the hash of both ends. A worker takes what is there, reads
+//! the clock once, answers all of it, sends all of it; it shares nothing with the others that it writes to.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::batch::{self, Datagrams};
+use super::{Answer, Respond, Stop};
+use crate::answer::{Reply, Transport};
+use crate::view::LeaseTime;
+
+/// The longest query: a question takes 300 octets, UPDATE messages and cookies and padding the rest.
+pub const QUERY_OCTETS_MOST: usize = 4096;
+
+/// The longest reply: what an IPv6 datagram of the least MTU has room for (RFC 9715, section 3).
+pub const REPLY_OCTETS_MOST: usize = 1232;
+
+/// How long a worker sleeps at most: it looks at the stop flag that often.
+const RECEIVE_WAIT: Duration = Duration::from_millis(100);
+
+/// How long a worker waits for room to send. Then the replies are lost like any datagram, and the queries
+/// behind them are not.
+const SEND_WAIT: Duration = Duration::from_millis(100);
+
+/// The receive buffer that is asked for: some 5,000 queries, 50 ms of them at 100,000 a second. The kernel
+/// gives less where `net.core.rmem_max` is less.
+const RECEIVE_BUFFER_OCTETS: usize = 4 << 20;
+
+/// Batches that are still answered after the stop: more than the receive buffer holds, so that what comes
+/// later cannot keep the worker.
+const BATCHES_AFTER_STOP_MOST: usize = 512;
+
+/// After a failed receive: an error that stays must not take a whole core.
+const RECEIVE_BACK_OFF: Duration = Duration::from_millis(10);
+
+/// Binds `workers` sockets (at least one) to `addr`, between which the kernel spreads the clients. Port 0
+/// is a port of the kernel's choice, the same for all.
+///
+/// # Errors
+/// Those of the system calls; `AddrInUse` if anybody has the address, a second server of this kind included:
+/// the first socket is bound without SO_REUSEPORT, so that it does not join another's group.
+pub fn bind(addr: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
+    let first = socket(addr)?;
+    first.bind(&addr.into())?;
+    let first = UdpSocket::from(first);
+    if workers <= 1 {
+        return Ok(vec![first]);
+    }
+    // Set after the bind, it opens the group to the sockets below.
+    socket2::SockRef::from(&first).set_reuse_port(true)?;
+    let addr = first.local_addr()?;
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        let next = socket(addr)?;
+        next.set_reuse_port(true)?;
+        next.bind(&addr.into())?;
+        sockets.push(next.into());
+    }
+    Ok(sockets)
+}
+
+fn socket(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        // IPv4 clients have sockets of their own, with addresses of their own kind.
+        socket.set_only_v6(true)?;
+    }
+    batch::set_up(&socket, addr)?;
+    socket.set_read_timeout(Some(RECEIVE_WAIT))?;
+    socket.set_write_timeout(Some(SEND_WAIT))?;
+    // With less room it works as well until the load is high.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_OCTETS);
+    Ok(socket)
+}
+
+/// What a worker counts: what it received is what it sent, failed to send, ignored or dropped by decision.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Datagrams received.
+    pub received: AtomicU64,
+    /// Replies sent.
+    pub sent: AtomicU64,
+    /// Replies that the kernel refused or had no room for.
+    pub unsent: AtomicU64,
+    /// Datagrams not looked into: longer than a query may be, or from port 0.
+    pub ignored: AtomicU64,
+    /// Receive calls that failed.
+    pub receive_errors: AtomicU64,
+    /// Batches lost to a defect of ours.
+    pub panics: AtomicU64,
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub struct Worker {
+    /// Ends after the stop flag is set.
+    pub thread: JoinHandle<()>,
+    /// What it counts.
+    pub counters: Arc<Counters>,
+}
+
+/// Starts a thread for each socket of [`bind`], of all addresses together, with an answerer of its own.
+///
+/// When `stop` is set, each answers what the kernel had received, closes its socket and ends.
+///
+/// # Errors
+/// If a thread cannot be started; those started before go on until `stop` is set.
+pub fn serve<A: Answer, C: Fn() -> LeaseTime + Send + Sync + 'static>(
+    sockets: Vec<UdpSocket>,
+    mut answerer: impl FnMut(usize) -> A,
+    clock: &Arc<C>,
+    stop: &Stop,
+) -> io::Result<Vec<Worker>> {
+    let start = |(n, socket)| {
+        let counters = Arc::new(Counters::default());
+        let desk = Desk {
+            answer: answerer(n),
+            clock: clock.clone(),
+            stop: stop.clone(),
+            counters: counters.clone(),
+        };
+        let thread = thread::Builder::new().name(format!("dns-udp-{n}"));
+        Ok(Worker { thread: thread.spawn(move || desk.work(socket))?, counters })
+    };
+    sockets.into_iter().enumerate().map(start).collect()
+}
+
+/// What a worker works with, besides its socket.
+struct Desk<A, C> {
+    answer: A,
+    clock: Arc<C>,
+    stop: Stop,
+    counters: Arc<Counters>,
+}
+
+impl<A: Answer, C: Fn() -> LeaseTime> Desk<A, C> {
+    fn work(mut self, socket: UdpSocket) {
+        // The address of a bound socket can always be read.
+        let datagrams = Datagrams::new(socket, QUERY_OCTETS_MOST, REPLY_OCTETS_MOST);
+        let mut datagrams = match datagrams {
+            Ok(datagrams) => datagrams,
+            Err(error) => return tracing::error!(%error, "a UDP worker cannot start"),
+        };
+        while !self.stop.is_set() {
+            match datagrams.receive() {
+                Ok(0) => {}
+                Ok(received) => self.answer(&mut datagrams, received),
+                Err(_) => {
+                    count(&self.counters.receive_errors, 1);
+                    thread::sleep(RECEIVE_BACK_OFF);
+                }
+            }
+        }
+        for _ in 0..BATCHES_AFTER_STOP_MOST {
+            match datagrams.receive_waiting() {
+                Ok(received) if received > 0 => self.answer(&mut datagrams, received),
+                _ => break,
+            }
+        }
+    }
+
+    fn answer(&mut self, datagrams: &mut Datagrams, received: usize) {
+        count(&self.counters.received, received);
+        // Nothing that is sent here may end a worker: if a defect of ours can be reached from outside, the
+        // batch is lost, not the door.
+        match catch_unwind(AssertUnwindSafe(|| self.answer_each(datagrams))) {
+            Ok(ignored) => {
+                let outcome = datagrams.send();
+                count(&self.counters.sent, outcome.sent);
+                count(&self.counters.unsent, outcome.failed);
+                count(&self.counters.ignored, ignored);
+            }
+            Err(_) => {
+                count(&self.counters.panics, 1);
+                tracing::error!("a UDP worker panicked; the batch of queries is lost");
+            }
+        }
+    }
+
+    fn answer_each(&mut self, datagrams: &mut Datagrams) -> usize {
+        let mut ignored = 0;
+        let mut batch = self.answer.batch((self.clock)());
+        datagrams.each(|datagram, out| {
+            if datagram.overlong || datagram.peer.port() == 0 {
+                ignored += 1;
+                return None;
+            }
+            match batch.respond(datagram.octets, datagram.peer, Transport::Udp, out) {
+                Reply::Len(octets) => Some(octets),
+                Reply::Drop => None,
+            }
+        });
+        ignored
+    }
+}
+
+/// Adds to a counter. Each has one writer, so that a load and a store do.
+fn count(counter: &AtomicU64, n: usize) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(n as u64), Ordering::Relaxed);
+}

@@ -1,0 +1,296 @@
+//! One step of the registrar: a batch of commands from decision to acknowledgement.
+//!
+//! Decide and apply, keeping (before, after); make it durable; publish; acknowledge. If it cannot be made
+//! durable it is undone in reverse, and what changes nothing is carried out all the same. No thread, no clock:
+//! the times are passed in, so that scenarios run on a made-up clock.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Ack, COMMIT_BUCKETS, Committed, Gauges};
+use crate::registry::{
+    Change, Command, Instance, InstanceId, Outcome, Refusal, Registry, ServiceName,
+};
+use crate::store::{Batch, Loaded, Store, StoreError, Stored};
+use crate::view::{Cell, LeaseStart, LeaseTime, View, names_of};
+
+/// Serials that a commit reserves ahead: expiries move the serial without a commit.
+const SERIALS_AHEAD: u32 = 4096;
+
+/// The two times that a step is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// On the lease clock.
+    pub lease: LeaseTime,
+    /// The time of day, in milliseconds since 1970 UTC.
+    pub unix_ms: u64,
+}
+
+/// A command with whom to tell.
+pub struct Job {
+    /// What is asked.
+    pub command: Command,
+    /// Told what became of it.
+    pub ack: Ack,
+}
+
+/// What the registrar's thread owns.
+pub struct Core {
+    registry: Registry,
+    store: Store,
+    view: Arc<View>,
+    gauges: Arc<Gauges>,
+    /// Removals of expired instances that are not durable yet. Expiry does not wait for the disk.
+    owed: Vec<Change>,
+    /// The serial that the store would go on from.
+    reserved_serial: u32,
+}
+
+/// A command that was decided.
+struct Decided {
+    ack: Ack,
+    result: Result<Outcome, Refusal>,
+    kind: Kind,
+}
+
+/// What a command does to the lease of the instance that it names.
+#[derive(Clone)]
+enum Kind {
+    /// Begins its term anew.
+    Register(ServiceName, InstanceId),
+    /// Leaves it.
+    Other,
+}
+
+impl Core {
+    /// A registrar over a store that is not loaded yet.
+    pub fn new(store: Store, view: Arc<View>, gauges: Arc<Gauges>) -> Self {
+        Self {
+            registry: Registry::default(),
+            store,
+            view,
+            gauges,
+            owed: Vec::new(),
+            reserved_serial: 0,
+        }
+    }
+
+    /// Loads everything that is stored, a service at a time: it is published when it is whole. Each lease runs
+    /// its term again, at most what was left when it was last flushed, spread so that they do not end together.
+    pub fn load(&mut self, now: impl Fn() -> LeaseTime) -> Result<Loaded, StoreError> {
+        let Self { registry, store, view, .. } = self;
+        let mut service: Vec<Stored> = Vec::new();
+        let mut publish = |service: &mut Vec<Stored>| {
+            let mut edit = view.edit(now());
+            for stored in service.drain(..) {
+                let instance = Arc::new(stored.instance);
+                let remaining = remaining_at_start(&instance, stored.remaining_ms);
+                registry.restore(instance.clone());
+                edit.list(instance, LeaseStart::Remaining(remaining));
+            }
+        };
+        let loaded = store.load(|stored| {
+            if service.last().is_some_and(|last| last.instance.service != stored.instance.service) {
+                publish(&mut service);
+            }
+            service.push(stored);
+        })?;
+        publish(&mut service);
+        self.registry.advance_to(loaded.revision);
+        self.reserved_serial = loaded.serial;
+        self.view.set_serial(loaded.serial);
+        self.view.set_loaded();
+        Ok(loaded)
+    }
+
+    /// Takes a batch of commands, and instances whose leases are over, from decision to acknowledgement.
+    pub fn step(&mut self, jobs: Vec<Job>, expired: &[Arc<Cell>], now: Now) {
+        for cell in expired {
+            self.forget(cell, now);
+        }
+        let mut changes = Vec::new();
+        let decided = jobs.into_iter().map(|job| self.decide(job, now, &mut changes)).collect();
+        match self.commit(&changes, &[]) {
+            Ok(()) => self.publish(decided, now.lease),
+            Err(reason) => {
+                self.registry.undo(&changes);
+                self.settle_without_store(decided, &reason, now.lease);
+            }
+        }
+    }
+
+    /// Flushes what is left of long leases.
+    pub fn flush(&mut self, remaining: &[(ServiceName, InstanceId, u64)]) {
+        if !remaining.is_empty() {
+            let _ = self.commit(&[], remaining); // said and counted there; the next flush tries again
+        }
+    }
+
+    /// The registry's revision.
+    pub fn revision(&self) -> u64 {
+        self.registry.revision()
+    }
+
+    /// Whether removals wait for the disk.
+    pub fn owes(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Takes an instance out of the registry whose lease is over, unless it has been registered again since.
+    fn forget(&mut self, cell: &Cell, now: Now) {
+        let (service, id) = (&cell.instance.service, &cell.instance.id);
+        let listed_again = self.view.instance(service.as_str(), id.as_str(), now.lease).is_some();
+        if listed_again {
+            return;
+        }
+        let command = Command::Deregister { service: service.clone(), id: id.clone() };
+        if let Ok(outcome) = self.registry.apply(command, now.unix_ms) {
+            self.owed.extend(outcome.changes);
+            self.gauges.expiries.add(1);
+        }
+    }
+
+    fn decide(&mut self, job: Job, now: Now, changes: &mut Vec<Change>) -> Decided {
+        let kind = match &job.command {
+            Command::Register { service, id, .. } => Kind::Register(service.clone(), id.clone()),
+            _ => Kind::Other,
+        };
+        let result = self.registry.apply(job.command, now.unix_ms);
+        let result = result.and_then(|outcome| self.refuse_zone_file_names(outcome));
+        if let Ok(outcome) = &result {
+            changes.extend(outcome.changes.iter().cloned());
+        }
+        Decided { ack: job.ack, result, kind }
+    }
+
+    /// A name that a zone file has is the zone file's.
+    fn refuse_zone_file_names(&mut self, outcome: Outcome) -> Result<Outcome, Refusal> {
+        let new = outcome.changes.iter().find_map(|change| change.after.as_ref());
+        let conflict = new.and_then(|instance| self.view.zones().1.conflict(&names_of(instance)));
+        match conflict {
+            None => Ok(outcome),
+            Some(conflict) => {
+                self.registry.undo(&outcome.changes);
+                let (name, file, line) = (conflict.name, conflict.file, conflict.line);
+                Err(Refusal::InZoneFile { name, file, line })
+            }
+        }
+    }
+
+    /// Makes changes durable, after the removals that are owed; does nothing if there is nothing to do.
+    fn commit(
+        &mut self,
+        changes: &[Change],
+        remaining: &[(ServiceName, InstanceId, u64)],
+    ) -> Result<(), String> {
+        if changes.is_empty() && self.owed.is_empty() && remaining.is_empty() {
+            return Ok(());
+        }
+        let all: Vec<Change> = self.owed.iter().chain(changes).cloned().collect();
+        let serial = self.reserve_serial();
+        let batch = Batch { changes: &all, remaining, revision: self.registry.revision(), serial };
+        let began = Instant::now();
+        match self.store.commit(&batch) {
+            Ok(()) => {
+                self.gauges.committed(began.elapsed().as_secs_f64());
+                self.gauges.changes.add(all.len() as u64);
+                self.gauges.available();
+                self.owed.clear();
+                self.reserved_serial = serial;
+                Ok(())
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                if self.gauges.unavailable(&reason) {
+                    tracing::error!(reason, "changes are refused until the store works again");
+                }
+                if changes.is_empty() { Ok(()) } else { Err(reason) }
+            }
+        }
+    }
+
+    /// The serial that a restart goes on from: far enough ahead of all that were shown.
+    fn reserve_serial(&self) -> u32 {
+        let shown = self.view.serial();
+        let left = self.reserved_serial.wrapping_sub(shown);
+        if left > SERIALS_AHEAD / 2 && left <= SERIALS_AHEAD {
+            self.reserved_serial
+        } else {
+            shown.wrapping_add(SERIALS_AHEAD)
+        }
+    }
+
+    /// Publishes a batch that is durable, and then acknowledges it.
+    fn publish(&mut self, decided: Vec<Decided>, now: LeaseTime) {
+        let mut edit = self.view.edit(now);
+        for Decided { result, kind, .. } in &decided {
+            let Ok(outcome) = result else { continue };
+            let start = match kind {
+                Kind::Register(..) => LeaseStart::Term,
+                Kind::Other => LeaseStart::AsItIs,
+            };
+            for change in &outcome.changes {
+                match &change.after {
+                    Some(after) => edit.list(after.clone(), start),
+                    None => edit.unlist(&change.instance().service, &change.instance().id),
+                }
+            }
+            if let (Kind::Register(service, id), Some(instance), []) =
+                (kind, &outcome.instance, &*outcome.changes)
+                && !edit.renew(service, id)
+            {
+                // Its lease ended while it was being registered again.
+                edit.list(instance.clone(), LeaseStart::Term);
+            }
+        }
+        drop(edit);
+        self.acknowledge(decided, now);
+    }
+
+    /// The store refused the batch: what would change nothing is done, the rest is refused.
+    fn settle_without_store(&mut self, decided: Vec<Decided>, reason: &str, now: LeaseTime) {
+        let settle = |mut decided: Decided| {
+            // A refusal too may rest on a change that was undone.
+            let certain = decided.result.as_ref().is_ok_and(|outcome| {
+                let listed = |instance: &Arc<Instance>| {
+                    self.registry.get(&instance.service, &instance.id) == Some(instance)
+                };
+                outcome.changes.is_empty() && outcome.instance.as_ref().is_some_and(listed)
+            });
+            if !certain {
+                decided.result = Err(Refusal::Unavailable(reason.to_owned()));
+            }
+            decided
+        };
+        let settled = decided.into_iter().map(settle).collect();
+        self.publish(settled, now);
+    }
+
+    fn acknowledge(&self, decided: Vec<Decided>, now: LeaseTime) {
+        let revision = self.registry.revision();
+        for Decided { ack, result, .. } in decided {
+            ack(result.map(|outcome| {
+                let listed = outcome.instance.as_ref().and_then(|instance| {
+                    self.view.instance(instance.service.as_str(), instance.id.as_str(), now)
+                });
+                let expires_in_ms = listed.and_then(|listed| listed.expires_in_ms);
+                Committed { outcome, expires_in_ms, revision }
+            }));
+        }
+    }
+}
+
+/// What a stored lease has from the start on: its term, at most what was left, give or take a tenth.
+fn remaining_at_start(instance: &Instance, flushed_ms: Option<u64>) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    let term = instance.body.lease.millis().unwrap_or(0);
+    let left = flushed_ms.map_or(term, |flushed| flushed.min(term));
+    let tenth = left / 10;
+    let random = RandomState::new().hash_one(&instance.label);
+    (left - tenth + random % (2 * tenth + 1)).max(1)
+}
+
+/// In which bucket a commit of so many seconds is counted.
+pub(super) fn bucket(seconds: f64) -> usize {
+    COMMIT_BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(COMMIT_BUCKETS.len())
+}

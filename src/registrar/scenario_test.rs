@@ -1,0 +1,396 @@
+//! Scenarios on a made-up clock: from a command to the answers, with the real store, view and encoder.
+//!
+//! A scenario is text. Each line begins with a time in milliseconds; what happens there is done after the judge
+//! has ticked every 20 ms up to then. `ask NAME` compares the first labels of the SRV targets, or the rcode.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{Name, RData, RecordType};
+
+use super::core::{Core, Job, Now};
+use super::gauges::Gauges;
+use crate::answer::{Reply, Responder, Transport};
+use crate::registry::{
+    Body, Command, Declared, InstanceId, LeaseTerm, Refusal, ServiceName, State, Tag,
+};
+use crate::store::Store;
+use crate::view::{LeaseTime, Renewed, Standing, View, Zones, zones::ZoneSettings};
+
+struct World {
+    view: Arc<View>,
+    core: Core,
+    now: u64,
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self::open(dir, 0)
+    }
+
+    fn open(dir: tempfile::TempDir, now: u64) -> Self {
+        let view = Arc::new(View::default());
+        let zones = ["svc.internal.".to_owned()];
+        let settings = ZoneSettings {
+            zones: &zones,
+            reverse_zones: &[],
+            negative_ttl_secs: 2,
+            ns_addresses: &[],
+        };
+        view.set_zones(Zones::new(settings, Vec::new()).unwrap());
+        let store = Store::open(dir.path()).unwrap();
+        let mut core = Core::new(store, view.clone(), Arc::new(Gauges::default()));
+        core.load(|| LeaseTime::from_millis(now)).unwrap();
+        Self { view, core, now, dir }
+    }
+
+    /// The server ends and begins again.
+    fn restart(self) -> Self {
+        drop((self.core, self.view));
+        Self::open(self.dir, self.now)
+    }
+
+    fn times(&self) -> Now {
+        Now { lease: LeaseTime::from_millis(self.now), unix_ms: 1_700_000_000_000 + self.now }
+    }
+
+    /// The judge ticks every 20 ms up to `to`.
+    fn pass(&mut self, to: u64) {
+        while self.now < to {
+            self.now = to.min(self.now + 20);
+            let expired = self.view.tick(LeaseTime::from_millis(self.now));
+            if !expired.is_empty() {
+                let now = self.times();
+                self.core.step(Vec::new(), &expired, now);
+            }
+        }
+    }
+
+    fn change(&mut self, command: Command) -> Result<super::Committed, Refusal> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let ack: super::Ack = Box::new(move |result| sender.send(result).unwrap());
+        let now = self.times();
+        self.core.step(vec![Job { command, ack }], &[], now);
+        receiver.recv().unwrap()
+    }
+
+    fn ask(&self, name: &str, rtype: RecordType) -> Message {
+        let mut query = Message::new(7, MessageType::Query, OpCode::Query);
+        let name = Name::from_ascii(format!("{name}.svc.internal.")).unwrap();
+        query.add_query(Query::query(name, rtype));
+        let mut responder = Responder::new(self.view.clone());
+        let batch = responder.batch(LeaseTime::from_millis(self.now));
+        let mut out = vec![0; 65_535];
+        let peer: SocketAddr = "127.0.0.1:4000".parse().unwrap();
+        match batch.respond(&query.to_vec().unwrap(), peer, Transport::Tcp, &mut out) {
+            Reply::Len(length) => Message::from_vec(&out[..length]).unwrap(),
+            Reply::Drop => panic!("dropped"),
+        }
+    }
+
+    /// `w1 w2 ttl=5`, or the rcode without records.
+    fn targets(&self, name: &str) -> String {
+        let reply = self.ask(name, RecordType::SRV);
+        if reply.answers.is_empty() {
+            return match reply.metadata.response_code {
+                ResponseCode::NoError => "NODATA".to_owned(),
+                rcode => rcode.to_str().to_uppercase().replace("-", ""),
+            };
+        }
+        let mut labels: Vec<_> = reply
+            .answers
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::SRV(srv) => {
+                    Some(String::from_utf8_lossy(srv.target.iter().next()?).into_owned())
+                }
+                _ => None,
+            })
+            .collect();
+        labels.sort();
+        format!("{} ttl={}", labels.join(" "), reply.answers[0].ttl)
+    }
+
+    fn run(mut self, scenario: &str) -> Self {
+        for line in scenario.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (time, line) = line.split_once(' ').unwrap();
+            self.pass(time.parse().unwrap());
+            let (what, expected) = line.split_once("->").unwrap_or((line, "ok"));
+            let found = self.act(&what.split_whitespace().collect::<Vec<_>>());
+            assert_eq!(found, expected.trim(), "at {time}: {what}");
+        }
+        self
+    }
+
+    fn act(&mut self, words: &[&str]) -> String {
+        match words {
+            ["register", service, id, fields @ ..] => {
+                said(self.change(register(service, id, fields)))
+            }
+            ["renew", service, id] => match self.view.renew(service, id, self.times().lease) {
+                Renewed::Renewed(_) => "ok".to_owned(),
+                Renewed::Unknown => "unknown".to_owned(),
+                Renewed::Loading => "loading".to_owned(),
+            },
+            ["deregister", service, id] => {
+                said(self.change(Command::Deregister { service: name(service), id: instance(id) }))
+            }
+            ["declare", service, id, state] => {
+                let declared = Declared::parse(State::parse(state).unwrap(), "").unwrap();
+                said(self.change(Command::Declare {
+                    service: name(service),
+                    id: instance(id),
+                    declared,
+                }))
+            }
+            ["override", service, id, state] => {
+                let override_ = State::parse(state).ok().map(|s| Declared::parse(s, "").unwrap());
+                said(self.change(Command::Override {
+                    service: name(service),
+                    id: instance(id),
+                    override_,
+                }))
+            }
+            ["ask", name] => self.targets(name),
+            ["standing", service, id] => {
+                let listed = self.view.instance(service, id, self.times().lease);
+                listed
+                    .map_or("not listed", |listed| match listed.standing {
+                        Standing::Live => "live",
+                        Standing::Suspect => "suspect",
+                        Standing::Held => "held",
+                    })
+                    .to_owned()
+            }
+            _ => panic!("unknown line: {words:?}"),
+        }
+    }
+}
+
+fn said(result: Result<super::Committed, Refusal>) -> String {
+    match result {
+        Ok(_) => "ok".to_owned(),
+        Err(Refusal::NotListed) => "not listed".to_owned(),
+        Err(refusal) => refusal.to_string(),
+    }
+}
+
+fn name(service: &str) -> ServiceName {
+    ServiceName::parse(service).unwrap()
+}
+
+fn instance(id: &str) -> InstanceId {
+    InstanceId::parse(id).unwrap()
+}
+
+fn register(service: &str, id: &str, fields: &[&str]) -> Command {
+    let mut body = Body::new([10, 0, 0, 1].into(), 80, LeaseTerm::Secs(30));
+    for field in fields {
+        match field.split_once('=').unwrap() {
+            ("lease", "none") => body.lease = LeaseTerm::Endless,
+            ("lease", secs) => body.lease = LeaseTerm::Secs(secs.parse().unwrap()),
+            ("port", port) => body.port = port.parse().unwrap(),
+            ("tag", tag) => body.tags = Box::new([Tag::parse("tags", tag).unwrap()]),
+            _ => panic!("unknown field {field}"),
+        }
+    }
+    let body = Box::new(body.checked().unwrap());
+    Command::Register { service: name(service), id: instance(id), body, state: None }
+}
+
+#[test]
+fn a_service_registers_renews_and_lapses() {
+    World::new().run(
+        "0      ask web                          -> NXDOMAIN
+         0      register web w1 lease=10
+         0      ask web                          -> w1 ttl=5
+         0      ask _web._tcp                    -> w1 ttl=5
+         0      ask _tcp                         -> NODATA
+         9000   ask web                          -> w1 ttl=1
+         9000   renew web w1
+         9000   ask web                          -> w1 ttl=5
+         18990  ask web                          -> w1 ttl=1
+         19040  ask web                          -> NODATA
+         19040  standing web w1                  -> suspect
+         19040  ask w1.web                       -> w1 ttl=1
+         23000  standing web w1                  -> not listed
+         23000  renew web w1                     -> unknown
+         23000  ask w1.web                       -> w1 ttl=1
+         23000  ask web                          -> NODATA
+         28500  ask w1.web                       -> NXDOMAIN
+         28500  ask web                          -> NXDOMAIN
+         28500  ask _tcp                         -> NXDOMAIN",
+    );
+}
+
+#[test]
+fn a_renewal_revives_a_suspect() {
+    World::new().run(
+        "0      register web w1 lease=9
+         9040   standing web w1                  -> suspect
+         9040   renew web w1
+         9040   ask web                          -> w1 ttl=5
+         18000  ask web                          -> w1 ttl=1
+         18100  standing web w1                  -> suspect
+         18100  register web w1 lease=9
+         18100  ask web                          -> w1 ttl=5",
+    );
+}
+
+#[test]
+fn one_of_two_is_dropped_on_time_and_an_endless_lease_never() {
+    World::new().run(
+        "0      register web w1 lease=2
+         0      register web w2 lease=20
+         0      register web w3 lease=none
+         1990   ask web                          -> w1 w2 w3 ttl=1
+         2040   ask web                          -> w2 w3 ttl=5
+         90000  ask web                          -> w3 ttl=5
+         90000  renew web w3",
+    );
+}
+
+#[test]
+fn most_of_a_service_silent_at_once_is_held_for_one_lease() {
+    let lines = |count: usize, line: &str| {
+        (1..=count).map(|n| line.replace('N', &n.to_string())).collect::<String>()
+    };
+    let all = lines(8, "0 register web iN lease=3\n");
+    let world = World::new().run(&format!(
+        "{all}
+         0      register web x1 lease=60
+         0      register web x2 lease=60
+         2990   ask web                          -> i1 i2 i3 i4 i5 i6 i7 i8 x1 x2 ttl=1
+         3040   ask web                          -> i1 i2 i3 i4 i5 i6 i7 i8 x1 x2 ttl=1
+         3040   standing web i1                  -> held
+         4000   renew web i8
+         4000   standing web i8                  -> live
+         5900   ask web                          -> i1 i2 i3 i4 i5 i6 i7 i8 x1 x2 ttl=1
+         6100   ask web                          -> i8 x1 x2 ttl=1
+         6100   standing web i1                  -> not listed
+         6900   ask web                          -> i8 x1 x2 ttl=1
+         7100   ask web                          -> x1 x2 ttl=5"
+    ));
+    assert!(!world.view.tally().2, "too few leases for the global brake");
+}
+
+#[test]
+fn a_deregistration_works_while_the_brake_holds() {
+    World::new().run(
+        "0      register web a lease=3
+         0      register web b lease=3
+         0      register web c lease=3
+         3040   ask web                          -> a b c ttl=1
+         3100   deregister web b
+         3100   ask web                          -> a c ttl=1
+         3200   declare web a draining
+         3200   ask web                          -> c ttl=1
+         3200   declare web a up
+         3200   ask web                          -> a c ttl=1
+         6100   ask web                          -> NODATA",
+    );
+}
+
+#[test]
+fn the_global_brake_holds_all_and_ends_when_renewals_return() {
+    let each = |line: &str| {
+        (0..24).map(|n| line.replace('N', &n.to_string())).collect::<Vec<_>>().join("\n")
+    };
+    let registered = each("0 register sN w lease=6");
+    let revived = each("30000 renew sN w");
+    let world = World::new().run(&registered).run("5990 ask s0 -> w ttl=1\n6100 ask s0 -> w ttl=1");
+    assert!(world.view.tally().2, "single instances of 24 services: no service's brake");
+    let world = world.run(&format!("29000 ask s23 -> w ttl=1\n{revived}\n30100 ask s7 -> w ttl=5"));
+    assert!(!world.view.tally().2);
+}
+
+#[test]
+fn the_global_brake_lets_go_after_ten_minutes() {
+    let registered: String = (0..20).map(|n| format!("0 register s{n} w lease=6\n")).collect();
+    let mut world = World::new().run(&registered);
+    world.pass(6_000 + 600_000);
+    assert_eq!(world.view.tally().0.answering, 20);
+    world.pass(6_000 + 600_000 + 61_000);
+    assert_eq!(world.view.tally().0.answering, 17);
+    world.pass(6_000 + 600_000 + 430_000);
+    assert_eq!(world.view.tally().0.answering, 0);
+    assert!(!world.view.tally().2);
+}
+
+#[test]
+fn states_and_overrides_decide_who_answers() {
+    World::new().run(
+        "0      register web w1 lease=60
+         0      register web w2 lease=60 tag=blue
+         0      declare web w1 draining
+         0      ask web                          -> w2 ttl=5
+         0      ask w1.web                       -> w1 ttl=5
+         0      override web w2 down
+         0      ask web                          -> NODATA
+         0      ask blue.web                     -> NODATA
+         0      register web w2 lease=60 tag=blue port=81
+         0      ask web                          -> NODATA
+         0      override web w2 none
+         0      ask blue.web                     -> w2 ttl=5
+         0      register web w2 lease=60
+         0      ask blue.web                     -> NXDOMAIN
+         1000   deregister web w2
+         1000   ask web                          -> NODATA
+         1000   ask w2.web                       -> w2 ttl=1
+         1000   deregister web w2                -> not listed
+         6100   ask w2.web                       -> NXDOMAIN",
+    );
+}
+
+#[test]
+fn a_change_of_state_leaves_the_lease_as_it_is() {
+    World::new().run(
+        "0      register web w1 lease=10
+         5000   declare web w1 draining
+         5000   declare web w1 up
+         9990   ask web                          -> w1 ttl=1
+         10050  ask web                          -> NODATA
+         10050  declare web w1 draining
+         10050  standing web w1                  -> suspect
+         14000  standing web w1                  -> not listed",
+    );
+}
+
+#[test]
+fn a_restart_gives_leases_their_term_again() {
+    let world = World::new().run(
+        "0      register web w1 lease=10
+         0      register web w2 lease=10
+         0      deregister web w2
+         9000   ask web                          -> w1 ttl=1",
+    );
+    let revision = world.core.revision();
+    let world = world.restart();
+    assert_eq!(world.core.revision(), revision);
+    let left =
+        world.view.instance("web", "w1", world.times().lease).unwrap().expires_in_ms.unwrap();
+    assert!((9_000..=11_000).contains(&left), "a term, give or take a tenth: {left}");
+    world
+        .run(
+            "9000   standing web w2                  -> not listed
+         20200  ask web                          -> NODATA
+         24000  standing web w1                  -> not listed",
+        )
+        .restart()
+        .run("24000 standing web w1 -> not listed");
+}
+
+#[test]
+fn the_serial_moves_with_the_content_alone_and_never_back() {
+    let world = World::new().run("0 register web w1 lease=10");
+    let serial = world.view.serial();
+    let world = world.run("5000 renew web w1\n5000 register web w1 lease=10");
+    assert_eq!(world.view.serial(), serial, "renewals");
+    let world = world.run("5000 register web w1 lease=10 port=81");
+    assert_eq!(world.view.serial(), serial + 1);
+    let shown = world.run("30000 ask web -> NXDOMAIN").restart().view.serial();
+    assert!(shown > serial + 1, "{shown} after the restart");
+}

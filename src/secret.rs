@@ -1,0 +1,65 @@
+//! Secrets in files: read whole, and refused where others could read them too.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// Octets that a secret's file may have at most: a token or a key is a line.
+pub const MAX_SECRET_OCTETS: u64 = 4096;
+/// The permission bits that let anybody but the file's owner in.
+const OTHERS: u32 = 0o077;
+
+/// Reads a secret, without the white space around it. The error names the file and the way out.
+pub fn read(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let found = fs::metadata(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    if !found.is_file() {
+        return Err(format!("{shown} is not a file"));
+    }
+    let mode = found.permissions().mode() & 0o7777;
+    if mode & OTHERS != 0 {
+        return Err(format!(
+            "{shown} can be used by others than its owner (mode {mode:04o}): chmod 600 {shown}"
+        ));
+    }
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_SECRET_OCTETS + 1).read_to_string(&mut text))
+        .map_err(|error| format!("cannot read {shown}: {error}"))?;
+    if text.len() as u64 > MAX_SECRET_OCTETS {
+        return Err(format!("{shown} is longer than {MAX_SECRET_OCTETS} octets: no secret is"));
+    }
+    Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(mode: u32, text: &str) -> Result<String, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        read(&path).map_err(|error| error.replace(&*path.to_string_lossy(), "FILE"))
+    }
+
+    #[test]
+    fn only_the_owner_may_hold_the_secret() {
+        assert_eq!(outcome(0o600, " abc\n"), Ok("abc".into()));
+        assert_eq!(outcome(0o400, "abc"), Ok("abc".into()));
+        for mode in [0o640, 0o604, 0o620, 0o601] {
+            let error = outcome(mode, "abc").unwrap_err();
+            assert!(error.ends_with(&format!("(mode {mode:04o}): chmod 600 FILE")), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_is_refused() {
+        assert!(outcome(0o600, &"x".repeat(4097)).unwrap_err().contains("longer"));
+        assert!(read(Path::new("/")).unwrap_err().contains("not a file"));
+        let error = read(Path::new("/nonexistent/token")).unwrap_err();
+        assert!(error.starts_with("cannot read /nonexistent/token: "), "{error}");
+    }
+}

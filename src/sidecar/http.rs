@@ -1,0 +1,136 @@
+//! One HTTP call: bounded in time and size.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+/// How long a connection may take to come about.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a whole call may take.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Octets of a reply at most: a page of 1,000 instances, each with all the metadata there may be, is 10 MiB.
+const MAX_REPLY_OCTETS: usize = 32 << 20;
+/// Idle connections are closed after this, before most servers and proxies do so.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// A reply, whole.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+}
+
+/// Why there was no reply.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Nothing listens there.
+    Refused,
+    /// No connection, or no reply, in this time.
+    TimedOut(Duration),
+    /// Anything else, in words.
+    Other(String),
+}
+
+/// Makes calls, and keeps connections open between them if it is to.
+#[derive(Debug, Clone)]
+pub(super) struct Http {
+    client: legacy::Client<HttpConnector, Full<Bytes>>,
+    timeout: Duration,
+}
+
+impl Http {
+    /// Calls may take `timeout`; with `keep_alive` connections are used again.
+    pub(super) fn new(timeout: Duration, keep_alive: bool) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT.min(timeout)));
+        connector.set_nodelay(true);
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(if keep_alive { usize::MAX } else { 0 })
+            .build(connector);
+        Self { client, timeout }
+    }
+
+    /// Sends a request with a JSON body, if it has one, and reads the whole reply.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        uri: Uri,
+        token: Option<&HeaderValue>,
+        json: Option<Vec<u8>>,
+    ) -> Result<Reply, Trouble> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(USER_AGENT, AGENT)
+            .header(ACCEPT, "application/json, application/problem+json");
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, token.clone());
+        }
+        if json.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(Full::from(json.unwrap_or_default()));
+        let request = request.map_err(|error| Trouble::Other(error.to_string()))?;
+        self.in_time(async {
+            let response = self.send(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_REPLY_OCTETS);
+            let body = body.collect().await.map_err(|error| Trouble::of(&*error))?;
+            Ok(Reply { status, body: body.to_bytes() })
+        })
+        .await
+    }
+
+    /// Sends a GET request and reads the reply's status alone.
+    pub(super) async fn status(&self, uri: Uri) -> Result<StatusCode, Trouble> {
+        let request = Request::get(uri).header(USER_AGENT, AGENT).body(Full::default());
+        let request = request.map_err(|error| Trouble::Other(error.to_string()))?;
+        self.in_time(async { Ok(self.send(request).await?.status()) }).await
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Trouble> {
+        self.client.request(request).await.map_err(|error| Trouble::of(&error))
+    }
+
+    async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        let timed_out = |_| Err(Trouble::TimedOut(self.timeout));
+        tokio::time::timeout(self.timeout, call).await.unwrap_or_else(timed_out)
+    }
+}
+
+const AGENT: &str = concat!("rollcall/", env!("CARGO_PKG_VERSION"));
+
+impl Trouble {
+    /// The error's whole chain in words, or what it is if its innermost cause says so.
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut words: Vec<String> = Vec::new();
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+                Some(io::ErrorKind::ConnectionRefused) => return Trouble::Refused,
+                Some(io::ErrorKind::TimedOut) => return Trouble::TimedOut(CONNECT_TIMEOUT),
+                _ => {}
+            }
+            let text = error.to_string();
+            // The outermost says only that a request was sent with an error.
+            if !text.starts_with("client error") && !words.iter().any(|said| said.contains(&text)) {
+                words.push(text);
+            }
+            cause = error.source();
+        }
+        Trouble::Other(words.join(": "))
+    }
+}

@@ -1,0 +1,217 @@
+//! The database file: whether it is ours, how it is made, and how an older one is brought up to date.
+//!
+//! A new file is made under another name and renamed when it is whole. An upgrade runs in one transaction with
+//! a rollback journal instead of the write-ahead log. So the first page of the file itself, which can be read
+//! without touching anything, always tells its owner and schema version, whatever a crash leaves beside it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::error::StoreError;
+
+/// `Roll`: says in the file's header whose it is (<https://sqlite.org/fileformat2.html>, section 1.3.17).
+pub(super) const APPLICATION_ID: u32 = 0x526f_6c6c;
+
+/// What leads from each schema version to the next: the first makes version 1 out of an empty file. A released
+/// one is never changed; `tests/fixtures/store` holds a file of every version.
+pub(super) const MIGRATIONS: [&str; 1] = ["
+    PRAGMA application_id = 0x526f6c6c;
+    CREATE TABLE registry (
+        one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+        revision INTEGER NOT NULL,
+        serial INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO registry (one, revision, serial) VALUES (1, 0, 1);
+    CREATE TABLE instances (
+        service TEXT NOT NULL,
+        id TEXT NOT NULL,
+        label TEXT NOT NULL,
+        addresses TEXT NOT NULL,   -- with a space between two
+        port INTEGER NOT NULL,
+        protocol TEXT NOT NULL,
+        ports TEXT NOT NULL,       -- lines of name=port
+        lease_secs INTEGER,        -- NULL: without end
+        remaining_ms INTEGER,      -- of the lease, when last flushed; NULL: all of it
+        tags TEXT NOT NULL,        -- lines
+        version TEXT,
+        weight INTEGER NOT NULL,
+        priority INTEGER NOT NULL,
+        meta TEXT NOT NULL,        -- lines, a key and its value in turn
+        state TEXT NOT NULL,
+        state_reason TEXT NOT NULL,
+        override_state TEXT,
+        override_reason TEXT,
+        registered_unix_ms INTEGER NOT NULL,
+        changed_unix_ms INTEGER NOT NULL,
+        revision INTEGER NOT NULL,
+        PRIMARY KEY (service, id)
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// The schema version of this Rollcall.
+#[allow(clippy::cast_possible_truncation, reason = "there will not be four billion versions")]
+const NEWEST: u32 = MIGRATIONS.len() as u32;
+
+/// The header's length, and where its fields are (<https://sqlite.org/fileformat2.html>, section 1.3).
+const HEADER_OCTETS: usize = 100;
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+const USER_VERSION_AT: usize = 60;
+const APPLICATION_ID_AT: usize = 68;
+
+/// Makes sure that a database of the newest schema version is at `path`.
+pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {
+    let Some(header) = read_header(path)? else { return create(path) };
+    let version = check(path, &header)?;
+    if version == NEWEST {
+        return Ok(());
+    }
+    let sqlite = |error| StoreError::sqlite(path, &error);
+    let mut conn = Connection::open_with_flags(path, writable()).map_err(sqlite)?;
+    // Fails while somebody else, a backup for instance, has the file open.
+    set_journal_mode(&conn, path, "delete")?;
+    upgrade(&mut conn, version, &MIGRATIONS).map_err(sqlite)
+}
+
+/// Without an error SQLite may stay with the mode that it had.
+pub(super) fn set_journal_mode(
+    conn: &Connection,
+    path: &Path,
+    mode: &str,
+) -> Result<(), StoreError> {
+    let now: String = conn
+        .pragma_update_and_check(None, "journal_mode", mode, |row| row.get(0))
+        .map_err(|error| StoreError::sqlite(path, &error))?;
+    if now == mode {
+        return Ok(());
+    }
+    let shown = path.display();
+    Err(StoreError::lasting(format!(
+        "{shown} cannot have the journal that the store needs ({mode}, it has {now}): put the data directory on a \
+         local disk"
+    )))
+}
+
+/// How a database that exists is opened to be written.
+pub(super) fn writable() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// Says what is wrong with a database of this application id and schema version, or nothing.
+pub(super) fn check_ids(path: &Path, application: u32, version: u32) -> Result<(), StoreError> {
+    let shown = path.display();
+    let known = NEWEST;
+    if application != APPLICATION_ID || version == 0 {
+        return Err(not_ours(path, "it is an SQLite database of another program"));
+    }
+    if version > known {
+        return Err(StoreError::lasting(format!(
+            "{shown} was written by a newer Rollcall (schema version {version}, this one knows up to {known}) and \
+             was left as it is: start the newer Rollcall, or put a backup from this one in its place"
+        )));
+    }
+    Ok(())
+}
+
+/// The bytes are read as they are: opened with SQLite, even a file that is then refused could be changed. Nothing
+/// else in this process has the file open yet, so closing it here takes nobody's POSIX locks away.
+fn read_header(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return check_alone(path).map(|()| None);
+        }
+        Err(error) => return Err(StoreError::system(path, &error)),
+    };
+    let mut header = Vec::with_capacity(HEADER_OCTETS);
+    file.take(HEADER_OCTETS as u64)
+        .read_to_end(&mut header)
+        .map_err(|error| StoreError::system(path, &error))?;
+    Ok(Some(header))
+}
+
+/// A log without its database may hold changes; a new database beside it would swallow them and break.
+fn check_alone(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["-wal", "-journal"] {
+        let stray = with_suffix(path, suffix);
+        if fs::metadata(&stray).is_ok_and(|data| data.len() > 0) {
+            let (shown, stray) = (path.display(), stray.display());
+            return Err(StoreError::lasting(format!(
+                "{stray} is there, but {shown}, which it belongs to, is not: bring {shown} back, or move {stray} \
+                 away to begin with an empty registry"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check(path: &Path, header: &[u8]) -> Result<u32, StoreError> {
+    if header.is_empty() {
+        return Err(not_ours(path, "it is empty"));
+    }
+    if header.len() < HEADER_OCTETS || !header.starts_with(MAGIC) {
+        return Err(not_ours(path, "it is no SQLite database"));
+    }
+    let version = number_at(header, USER_VERSION_AT);
+    check_ids(path, number_at(header, APPLICATION_ID_AT), version)?;
+    Ok(version)
+}
+
+fn number_at(header: &[u8], at: usize) -> u32 {
+    header[at..at + 4].iter().fold(0, |number, octet| number << 8 | u32::from(*octet))
+}
+
+fn not_ours(path: &Path, why: &str) -> StoreError {
+    let shown = path.display();
+    StoreError::lasting(format!(
+        "{shown} is not a Rollcall store ({why}) and was left as it is: move it away to begin with an empty \
+         registry, put a backup in its place, or choose another data directory"
+    ))
+}
+
+fn create(path: &Path) -> Result<(), StoreError> {
+    let new = with_suffix(path, ".new");
+    let system = |error| StoreError::system(&new, &error);
+    for leftover in [new.clone(), with_suffix(&new, "-journal")] {
+        match fs::remove_file(&leftover) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(system(error)),
+            _ => {}
+        }
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(system)?;
+    let sqlite = |error| StoreError::sqlite(&new, &error);
+    let mut conn = Connection::open_with_flags(&new, writable()).map_err(sqlite)?;
+    upgrade(&mut conn, 0, &MIGRATIONS).map_err(sqlite)?;
+    conn.close().map_err(|(_, error)| sqlite(error))?;
+    fs::rename(&new, path).map_err(system)?;
+    sync_directory_of(path).map_err(|error| StoreError::system(path, &error))
+}
+
+/// Brings a database from schema version `from` up to date, whole or not at all.
+pub(super) fn upgrade(
+    conn: &mut Connection,
+    from: u32,
+    migrations: &[&str],
+) -> rusqlite::Result<()> {
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+    for (version, migration) in (1..).zip(migrations).filter(|(version, _)| *version > from) {
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", version)?;
+    }
+    transaction.commit()
+}
+
+/// Makes the name of `path` as durable as its content.
+pub(super) fn sync_directory_of(path: &Path) -> std::io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

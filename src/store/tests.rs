@@ -1,0 +1,132 @@
+//! Tests that need the store's inside: its connection and its migrations.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::row::SELECT;
+use super::{Batch, FILE_NAME, Store, schema};
+use crate::registry::{
+    Body, Change, Declared, Instance, InstanceId, Label, LeaseTerm, ServiceName,
+};
+
+/// One registration, whose metadata fills a page.
+fn registration(number: u64) -> Change {
+    let id = InstanceId::parse(&format!("web-{number}")).unwrap();
+    let label = Label::candidates(&id).next().unwrap();
+    let instance = Instance {
+        service: ServiceName::parse("web").unwrap(),
+        label,
+        id,
+        body: Body {
+            meta: Box::new([("text".into(), "x".repeat(4000).into())]),
+            ..Body::new([10, 0, 0, 1].into(), 8080, LeaseTerm::Secs(30))
+        },
+        declared: Declared { state: Default::default(), reason: Box::default() },
+        override_: None,
+        registered_unix_ms: 1,
+        changed_unix_ms: 1,
+        revision: number,
+    };
+    Change { before: None, after: Some(Arc::new(instance)), revision: number }
+}
+
+fn commit(store: &mut Store, change: &Change) -> Result<(), super::StoreError> {
+    store.commit(&Batch {
+        changes: std::slice::from_ref(change),
+        remaining: &[],
+        revision: change.revision,
+        serial: 7,
+    })
+}
+
+fn ids(store: &mut Store) -> (u64, Vec<String>) {
+    let mut ids = Vec::new();
+    let loaded = store.load(|stored| ids.push(stored.instance.id.to_string())).unwrap();
+    assert_eq!(loaded.skipped, Vec::<String>::new());
+    (loaded.revision, ids)
+}
+
+#[test]
+fn a_full_database_refuses_a_batch_whole_and_takes_the_next_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    commit(&mut store, &registration(1)).unwrap();
+    let pages: u32 = store.conn.pragma_query_one(None, "page_count").unwrap();
+    let limit = |store: &Store, pages: u32| {
+        let most: u32 = store
+            .conn
+            .pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))
+            .unwrap();
+        assert_eq!(most, pages);
+    };
+
+    limit(&store, pages);
+    let batch = [registration(2), registration(3), registration(4)];
+    let refused = store
+        .commit(&Batch { changes: &batch, remaining: &[], revision: 4, serial: 8 })
+        .unwrap_err();
+    let db = dir.path().join(FILE_NAME);
+    let words = format!("the disk that holds {} is full: free some space on it", db.display());
+    assert_eq!((refused.to_string(), refused.may_pass()), (words, true));
+    assert_eq!(ids(&mut store), (1, vec!["web-1".into()]));
+
+    limit(&store, pages + 100);
+    commit(&mut store, &registration(5)).unwrap();
+    assert_eq!(ids(&mut store), (5, vec!["web-1".into(), "web-5".into()]));
+    drop(store);
+    assert_eq!(
+        ids(&mut Store::open(dir.path()).unwrap()),
+        (5, vec!["web-1".into(), "web-5".into()])
+    );
+}
+
+#[test]
+fn a_transaction_that_an_error_left_open_is_ended_by_the_next_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    store.conn.execute_batch("BEGIN; UPDATE registry SET revision = 99").unwrap();
+    commit(&mut store, &registration(1)).unwrap();
+    assert_eq!(ids(&mut store), (1, vec!["web-1".into()]));
+}
+
+#[test]
+fn the_log_is_synced_at_each_commit_and_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let text = |name: &str| store.conn.pragma_query_one::<String>(None, name).unwrap();
+    let number = |name: &str| store.conn.pragma_query_one::<i64>(None, name).unwrap();
+    assert_eq!(text("journal_mode"), "wal");
+    assert_eq!(number("synchronous"), 2, "2 is FULL");
+    assert_eq!(number("wal_autocheckpoint"), 1000);
+    assert_eq!(number("journal_size_limit"), 16 << 20);
+}
+
+#[test]
+fn loading_follows_the_primary_key_without_sorting() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let plan: String = store
+        .conn
+        .query_row(&format!("EXPLAIN QUERY PLAN {SELECT}"), [], |row| row.get(3))
+        .unwrap();
+    assert_eq!(plan, "SCAN instances");
+}
+
+#[test]
+fn an_upgrade_goes_on_where_the_file_is_and_is_whole_or_nothing() {
+    let mut conn = Connection::open_in_memory().unwrap();
+    let state = |conn: &Connection| {
+        let version: u32 = conn.pragma_query_one(None, "user_version").unwrap();
+        let tables = "SELECT coalesce(group_concat(name), '') FROM sqlite_schema";
+        (version, conn.query_row(tables, [], |row| row.get::<_, String>(0)).unwrap())
+    };
+    let steps =
+        ["CREATE TABLE a (x)", "CREATE TABLE b (x)", "CREATE TABLE c (x); CREATE TABLE a (x)"];
+    schema::upgrade(&mut conn, 0, &steps[..1]).unwrap();
+    assert_eq!(state(&conn), (1, "a".into()));
+    schema::upgrade(&mut conn, 1, &steps).unwrap_err();
+    assert_eq!(state(&conn), (1, "a".into()));
+    schema::upgrade(&mut conn, 1, &steps[..2]).unwrap();
+    assert_eq!(state(&conn), (2, "a,b".into()));
+}

@@ -1,0 +1,411 @@
+//! The roster: who is listed, and where each lease stands. The writing half of the view.
+//!
+//! It lies behind one lock. The registrar lists and unlists what it has made durable, the lease thread ticks, a
+//! renewal that finds its lease lapsed revives it; each publishes before it lets go of the lock. The lock is
+//! never held over I/O. Readers of DNS never take it.
+
+mod judge;
+mod list;
+mod publish;
+mod wheel;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::Maps;
+use super::cell::Cell;
+use super::lease::{LeaseTime, Renewal};
+use crate::registry::brake::{GlobalBrake, Lapses};
+use crate::registry::{Instance, InstanceId, Label, LeaseTerm, ServiceName, State};
+pub use list::{Listed, Summary, Tally};
+pub use publish::names_of;
+use wheel::Wheel;
+
+/// Where a listed instance's lease stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It runs.
+    Live,
+    /// It has lapsed; a renewal within a third of its term revives it.
+    Suspect,
+    /// It has lapsed, and the brake keeps it in the answers.
+    Held,
+}
+
+/// How a service's answers are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerSettings {
+    /// The longest TTL of a record, in seconds.
+    pub ttl_secs: u32,
+    /// The most records of an answer; 0: all.
+    pub max_answers: usize,
+}
+
+/// How answers are made.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// For every service that is not in `services`.
+    pub default: AnswerSettings,
+    /// By service.
+    pub services: HashMap<String, AnswerSettings>,
+    /// Whether there are reverse zones: without one, nobody asks who has an address.
+    pub reverse: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let default = AnswerSettings { ttl_secs: 5, max_answers: 0 };
+        Self { default, services: HashMap::new(), reverse: true }
+    }
+}
+
+impl Settings {
+    fn of(&self, service: &ServiceName) -> AnswerSettings {
+        self.services.get(service.as_str()).copied().unwrap_or(self.default)
+    }
+}
+
+/// A listed instance.
+#[derive(Debug)]
+struct Member {
+    cell: Arc<Cell>,
+    standing: Standing,
+    /// When a suspect or held instance's time is up.
+    until: LeaseTime,
+}
+
+impl Member {
+    fn snapshot(&self) -> Member {
+        Member { cell: self.cell.clone(), standing: self.standing, until: self.until }
+    }
+
+    fn instance(&self) -> &Arc<Instance> {
+        &self.cell.instance
+    }
+
+    /// Whether it belongs into the answers.
+    fn answering(&self) -> bool {
+        self.standing != Standing::Suspect && self.instance().state() == State::Up
+    }
+
+    fn has_end(&self) -> bool {
+        self.instance().body.lease != LeaseTerm::Endless
+    }
+}
+
+/// One service's instances.
+#[derive(Debug, Default)]
+struct Members {
+    by_id: BTreeMap<InstanceId, Member>,
+    /// Labels that answer a while longer than their instance was listed.
+    lingering: HashMap<Label, Arc<Cell>>,
+    lapses: Lapses,
+    answering: usize,
+    held: usize,
+    /// Names that are published for the service, the labels of its instances not among them.
+    published: BTreeSet<Box<[u8]>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Count {
+    In,
+    Out,
+}
+
+impl Members {
+    /// Counts a member in or out, for the service and for all.
+    fn count(&mut self, member: &Member, tally: &mut Tally, count: Count) {
+        let state = member.instance().state() as usize;
+        let live = member.standing == Standing::Live;
+        for (figure, counts) in [
+            (&mut tally.instances[state][member.standing as usize], true),
+            (&mut tally.answering, member.answering()),
+            (&mut self.answering, member.answering()),
+            (&mut tally.endless, !member.has_end()),
+            (&mut tally.lapses.live, member.has_end() && live),
+            (&mut self.lapses.live, member.has_end() && live),
+            (&mut tally.lapses.lapsed, !live),
+            (&mut self.lapses.lapsed, !live),
+        ] {
+            match count {
+                Count::In => *figure += usize::from(counts),
+                Count::Out => *figure -= usize::from(counts),
+            }
+        }
+        let held_before = self.held;
+        if member.standing == Standing::Held {
+            match count {
+                Count::In => self.held += 1,
+                Count::Out => self.held -= 1,
+            }
+        }
+        match (held_before, self.held) {
+            (0, 1) => tally.services_braked += 1,
+            (1, 0) => tally.services_braked -= 1,
+            _ => {}
+        }
+    }
+
+    /// Whether a name is the label of a listed or lingering instance.
+    fn has_label(&self, name: &[u8]) -> bool {
+        let listed = self.by_id.values().map(|member| &member.cell);
+        listed.chain(self.lingering.values()).any(|cell| *cell.host == *name)
+    }
+
+    /// The cells whose labels have addresses: the listed and the lingering ones.
+    fn named_cells(&self) -> Vec<Arc<Cell>> {
+        let listed = self.by_id.values().map(|member| &member.cell);
+        listed.chain(self.lingering.values()).cloned().collect()
+    }
+}
+
+/// What is due later than now.
+#[derive(Debug)]
+enum Timer {
+    /// A suspect's or held instance's time is up.
+    Standing(Arc<Cell>),
+    /// A label has answered long enough after its instance was unlisted.
+    Linger(Arc<Cell>),
+    /// A lapse no longer counts for the global brake.
+    Lapse,
+}
+
+#[derive(Debug)]
+struct Timed(LeaseTime, u64, Timer);
+
+impl PartialEq for Timed {
+    fn eq(&self, other: &Self) -> bool {
+        (self.0, self.1) == (other.0, other.1)
+    }
+}
+
+impl Eq for Timed {}
+
+impl PartialOrd for Timed {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Timed {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.0, self.1).cmp(&(other.0, other.1))
+    }
+}
+
+/// Who is listed.
+#[derive(Debug, Default)]
+pub struct Roster {
+    services: BTreeMap<ServiceName, Members>,
+    wheel: Wheel,
+    timers: BinaryHeap<Reverse<Timed>>,
+    timers_set: u64,
+    settings: Settings,
+    brake: GlobalBrake,
+    /// Held until the global brake lets go, oldest first; some may have been revived or unlisted since.
+    held_by_all: VecDeque<Arc<Cell>>,
+    /// Lapses of a term's time whose instances are not listed any more.
+    gone_lapses: usize,
+    tally: Tally,
+    /// Who has an address; kept only where there are reverse zones.
+    by_address: HashMap<IpAddr, Vec<Arc<Cell>>>,
+    /// Names directly under the zone that exist for the sake of names below: how many services need each.
+    protocols: HashMap<Box<[u8]>, usize>,
+    dirty: BTreeSet<ServiceName>,
+    dirty_addresses: BTreeSet<IpAddr>,
+}
+
+/// What a listed instance's lease is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseStart {
+    /// A whole term from now: it was registered.
+    Term,
+    /// What is left of it in milliseconds: it was loaded from the store.
+    Remaining(u64),
+    /// As it is: something else was changed.
+    AsItIs,
+}
+
+impl Roster {
+    /// Lists an instance that is durable, in the place of what was listed of it.
+    pub(super) fn list(
+        &mut self,
+        maps: &Maps,
+        instance: Arc<Instance>,
+        start: LeaseStart,
+        now: LeaseTime,
+    ) {
+        let old = self.member(&instance.service, &instance.id).map(Member::snapshot);
+        if start == LeaseStart::AsItIs && old.is_none() {
+            return; // its lease ended meanwhile: what is not listed has no state to change
+        }
+        let term = instance.body.lease.millis();
+        let deadline = match (start, &old) {
+            (LeaseStart::AsItIs, Some(old)) => old.cell.lease.deadline(),
+            (LeaseStart::Remaining(ms), _) => term.map(|_| now.plus(ms)),
+            (LeaseStart::Term | LeaseStart::AsItIs, _) => term.map(|term| now.plus(term)),
+        };
+        let kept = old
+            .as_ref()
+            .filter(|old| start == LeaseStart::AsItIs && old.standing != Standing::Live);
+        let cell = match kept {
+            Some(_) => Cell::lapsed(instance.clone(), deadline),
+            None => Cell::new(instance.clone(), deadline),
+        };
+        let cell = Arc::new(cell);
+        // Renewals find the new cell before the old one dies: one that meets the dead cell looks again.
+        maps.cells.pin().insert(cell_key(&instance.service, &instance.id), cell.clone());
+        let standing = kept.map_or(Standing::Live, |old| old.standing);
+        let until = kept.map_or(LeaseTime::default(), |old| old.until);
+        if let Some(old) = old {
+            let same_term = old.cell.instance.body.lease == instance.body.lease;
+            if let Some(renewed) = old.cell.lease.kill().filter(|_| same_term) {
+                cell.lease.renew(renewed);
+            }
+            self.take_out(&old.cell);
+            self.leave_addresses(&old.cell);
+        }
+        self.put_in(maps, Member { cell, standing, until });
+    }
+
+    /// Renews a listed instance for a term; false if there is nothing that can be renewed.
+    pub(super) fn renew(&mut self, service: &ServiceName, id: &InstanceId, now: LeaseTime) -> bool {
+        let Some(cell) = self.member(service, id).map(|member| member.cell.clone()) else {
+            return false;
+        };
+        let Some(term) = cell.instance.body.lease.millis() else { return true };
+        match cell.lease.renew(now.plus(term)) {
+            Renewal::Renewed(_) => true,
+            Renewal::Lapsed => self.revive(&cell, now),
+            Renewal::Dead => false,
+        }
+    }
+
+    /// Makes a suspect or held instance live again; false if the cell is not such a one's any more.
+    pub(super) fn revive(&mut self, cell: &Arc<Cell>, now: LeaseTime) -> bool {
+        let term = cell.instance.body.lease.millis().unwrap_or(0);
+        if self.member_of(cell).is_none() || !cell.lease.revive(now.plus(term)) {
+            return false;
+        }
+        self.set_standing(cell, Standing::Live, LeaseTime::default());
+        self.wheel.insert(cell.clone());
+        self.tally.revivals += 1;
+        true
+    }
+
+    /// Takes an instance off the list; its label answers for one record TTL longer.
+    pub(super) fn unlist(
+        &mut self,
+        maps: &Maps,
+        service: &ServiceName,
+        id: &InstanceId,
+        now: LeaseTime,
+    ) {
+        if let Some(cell) = self.member(service, id).map(|member| member.cell.clone()) {
+            cell.lease.kill();
+            self.retire(maps, &cell, now);
+        }
+    }
+
+    /// What unlisting is, whether by its owner or because its lease is over; the lease is dead already.
+    fn retire(&mut self, maps: &Maps, cell: &Arc<Cell>, now: LeaseTime) {
+        let instance = &cell.instance;
+        self.take_out(cell);
+        maps.cells.pin().remove(&*cell_key(&instance.service, &instance.id));
+        let ttl_ms = u64::from(self.settings.of(&instance.service).ttl_secs) * 1000;
+        if let Some(members) = self.services.get_mut(&instance.service) {
+            members.lingering.insert(instance.label.clone(), cell.clone());
+        }
+        self.set_timer(now.plus(ttl_ms), Timer::Linger(cell.clone()));
+    }
+
+    /// Replaces the settings and makes all answers anew.
+    pub(super) fn set_settings(&mut self, maps: &Maps, settings: Settings) {
+        self.settings = settings;
+        self.by_address.clear();
+        self.dirty_addresses.extend(maps.addresses.pin().keys().copied());
+        let cells: Vec<_> = self.services.values().flat_map(Members::named_cells).collect();
+        for cell in cells {
+            self.publish_label(maps, &cell);
+            self.enter_addresses(&cell);
+        }
+        self.dirty = self.services.keys().cloned().collect();
+    }
+
+    fn member(&self, service: &ServiceName, id: &InstanceId) -> Option<&Member> {
+        self.services.get(service)?.by_id.get(id)
+    }
+
+    /// The member that a cell stands for, if it still does.
+    fn member_of(&self, cell: &Arc<Cell>) -> Option<&Member> {
+        let member = self.member(&cell.instance.service, &cell.instance.id)?;
+        Arc::ptr_eq(&member.cell, cell).then_some(member)
+    }
+
+    fn put_in(&mut self, maps: &Maps, member: Member) {
+        let cell = member.cell.clone();
+        self.publish_label(maps, &cell);
+        self.enter_addresses(&cell);
+        if member.standing == Standing::Live {
+            self.wheel.insert(cell.clone());
+        } else {
+            self.time_standing(&member);
+        }
+        let members = self.services.entry(cell.instance.service.clone()).or_default();
+        if let Some(lingering) = members.lingering.remove(&cell.instance.label) {
+            self.leave_addresses(&lingering);
+        }
+        let members = self.services.entry(cell.instance.service.clone()).or_default();
+        members.count(&member, &mut self.tally, Count::In);
+        members.by_id.insert(cell.instance.id.clone(), member);
+        self.dirty.insert(cell.instance.service.clone());
+    }
+
+    fn take_out(&mut self, cell: &Arc<Cell>) {
+        let instance = &cell.instance;
+        let Some(members) = self.services.get_mut(&instance.service) else { return };
+        if let Some(member) = members.by_id.remove(&instance.id) {
+            members.count(&member, &mut self.tally, Count::Out);
+        }
+        self.dirty.insert(instance.service.clone());
+    }
+
+    fn set_standing(&mut self, cell: &Arc<Cell>, standing: Standing, until: LeaseTime) {
+        let instance = &cell.instance;
+        let Some(members) = self.services.get_mut(&instance.service) else { return };
+        let Some(mut member) = members.by_id.remove(&instance.id) else { return };
+        members.count(&member, &mut self.tally, Count::Out);
+        member.standing = standing;
+        member.until = until;
+        members.count(&member, &mut self.tally, Count::In);
+        let timed = member.snapshot();
+        members.by_id.insert(instance.id.clone(), member);
+        if standing != Standing::Live {
+            self.time_standing(&timed);
+        }
+        self.dirty.insert(instance.service.clone());
+    }
+
+    fn time_standing(&mut self, member: &Member) {
+        if member.until == HELD_BY_ALL {
+            self.held_by_all.push_back(member.cell.clone());
+        } else {
+            self.set_timer(member.until, Timer::Standing(member.cell.clone()));
+        }
+    }
+
+    fn set_timer(&mut self, at: LeaseTime, timer: Timer) {
+        self.timers_set += 1;
+        self.timers.push(Reverse(Timed(at, self.timers_set, timer)));
+    }
+}
+
+/// The end of what the global brake holds: when it lets go.
+const HELD_BY_ALL: LeaseTime = LeaseTime::from_millis(u64::MAX);
+
+/// The key of an instance's cell.
+pub(super) fn cell_key(service: &ServiceName, id: &InstanceId) -> Box<[u8]> {
+    [service.as_str().as_bytes(), b"\0", id.as_str().as_bytes()].concat().into()
+}
