@@ -10,12 +10,12 @@ use crate::registry::{Body, Declared, Instance, InstanceId, Label, LeaseTerm, Se
 impl View {
     /// Puts a node at a name relative to the zone.
     pub(crate) fn put_node(&self, labels: &[&str], node: Node) {
-        self.names.pin().insert(wire::relative(labels), node);
+        self.maps.names.pin().insert(wire::relative(labels), node);
     }
 
     /// Puts the instances of an address.
     pub(crate) fn put_pointers(&self, address: IpAddr, pointers: Pointers) {
-        self.addresses.pin().insert(address, pointers);
+        self.maps.addresses.pin().insert(address, pointers);
     }
 
     /// Sets the serial, and whether the registry is loaded.

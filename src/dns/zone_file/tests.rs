@@ -80,7 +80,7 @@ fn errors_name_the_line() {
     assert!(zone("@ A 192.0.2.1").unwrap_err().reason.starts_with("the record has no TTL"));
     assert_eq!(
         zone(&format!("{SOA}a CAA x y z")).unwrap_err().to_string(),
-        "zones/p.example.zone, line 3: CAA: invalid numerical character: invalid digit found in \
+        "zones/p.example.zone, line 3: CAA: error parsing number: invalid digit found in \
          string; `\\#` takes the data of any type"
     );
 }
