@@ -31,7 +31,7 @@ use tokio::time::timeout;
 use self::guard::Guard;
 use self::problem::Problem;
 use crate::access::{Access, Action, Denied, Principal, Token};
-use crate::config::{self, Config};
+use crate::config;
 use crate::registrar::{Committed, Registrar};
 use crate::registry::Command;
 use crate::secret;
@@ -49,7 +49,7 @@ pub type Scrape = Arc<dyn Fn() -> Sources + Send + Sync>;
 pub struct Api {
     registrar: Registrar,
     access: Arc<Access>,
-    config: Arc<Config>,
+    config: Arc<config::Live>,
     scrape: Scrape,
     /// Once loaded, a registry stays so.
     loaded: AtomicBool,
@@ -60,7 +60,7 @@ impl Api {
     pub fn new(
         registrar: Registrar,
         access: Arc<Access>,
-        config: Arc<Config>,
+        config: Arc<config::Live>,
         scrape: Scrape,
     ) -> Self {
         Self { registrar, access, config, scrape, loaded: AtomicBool::new(false) }
@@ -93,7 +93,7 @@ impl Api {
 
 /// All paths of the HTTP door, guarded.
 pub fn router(api: Arc<Api>) -> Router {
-    let guard = Arc::new(Guard::new(api.access.clone(), &api.config.http));
+    let guard = Arc::new(Guard::new(api.access.clone(), &api.config.get().http));
     let routes = native::routes().merge(probes::routes()).with_state(api);
     guarded(routes, guard)
 }
