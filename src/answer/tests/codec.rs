@@ -166,17 +166,17 @@ fn check_limit(server: &mut Server, query: &[u8]) {
 
 #[test]
 fn any_octets() {
-    run(2000, &proptest::collection::vec(any::<u8>(), 0..4096), check);
+    run(4000, &proptest::collection::vec(any::<u8>(), 0..4096), check);
 }
 
 #[test]
 fn any_query_with_changes() {
-    run(6000, &mutated(), check);
+    run(20_000, &mutated(), check);
 }
 
 #[test]
 fn any_query_that_is_well_formed() {
-    run(3000, &query(), |server, query| {
+    run(6000, &query(), |server, query| {
         check(server, query);
         check_limit(server, query);
     });

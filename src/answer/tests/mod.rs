@@ -100,8 +100,8 @@ impl Server {
     /// zone files.
     fn new(files: &[(&str, &str)]) -> Self {
         let view = Arc::new(View::default());
-        view.put_state(7, true);
         view.set_zones(zones(files));
+        view.put_state(7, true);
         Self { responder: Responder::new(view.clone()), view }
     }
 

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::view::zones::{Conflict, ZoneSettings, Zones};
 
@@ -258,4 +260,105 @@ fn the_example_is_right() {
     let zone = load(Path::new("svc.internal.zone"), "svc.internal.", text).unwrap();
     let names = ["svc.internal.".to_owned()];
     Zones::build(&settings(&names, &[]), vec![zone]).unwrap();
+}
+
+/// Words that zone files are made of, and some that they are not.
+const WORDS: [&str; 60] = [
+    "@",
+    "a",
+    "*",
+    "a.b",
+    "b.",
+    "p.example.",
+    "\\046",
+    "\\999",
+    "\\",
+    "é",
+    "IN",
+    "CH",
+    "1h",
+    "60",
+    "0",
+    "65536",
+    "4294967296",
+    "A",
+    "AAAA",
+    "NS",
+    "MX",
+    "SRV",
+    "SOA",
+    "TXT",
+    "CNAME",
+    "DNAME",
+    "CAA",
+    "CERT",
+    "CSYNC",
+    "DS",
+    "HINFO",
+    "HTTPS",
+    "NAPTR",
+    "OPENPGPKEY",
+    "SMIMEA",
+    "SSHFP",
+    "SVCB",
+    "TLSA",
+    "ANAME",
+    "KEY",
+    "NULL",
+    "TYPE65280",
+    "\\#",
+    "192.0.2.1",
+    "::1",
+    "\"a b\"",
+    "\"",
+    "\"\\200\"",
+    "(",
+    ")",
+    ";",
+    "alpn=h2",
+    "port=",
+    "key65280=x",
+    "ipv4hint=1",
+    "mandatory=port",
+    "abcd",
+    "=",
+    "$TTL",
+    "$ORIGIN",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever a file says, it is loaded or refused with a line that it has.
+    #[test]
+    fn any_words(lines in proptest::collection::vec(
+        (any::<bool>(), proptest::collection::vec(proptest::sample::select(&WORDS[..]), 0..9)),
+        1..4,
+    )) {
+        let mut text = SOA.to_owned();
+        for (blank, words) in &lines {
+            text.push_str(if *blank { " " } else { "" });
+            text.push_str(&words.join(" "));
+            text.push('\n');
+        }
+        if let Err(error) = zone(&text) {
+            prop_assert!((1..=text.lines().count()).contains(&error.line), "{error}");
+        }
+    }
+
+    #[test]
+    fn any_text(text in ".{0,200}") {
+        if let Err(error) = zone(&text) {
+            prop_assert!((1..=text.lines().count().max(1)).contains(&error.line), "{error}");
+        }
+    }
+
+    /// One record of each type that is read at all, with any words for its data.
+    #[test]
+    fn any_data(
+        rtype in proptest::sample::select(&WORDS[17..42]),
+        words in proptest::collection::vec("[0-9]{1,5}|[a-z=,.\"]{1,8}|[0-9A-F]{2,40}|\\PC{1,5}", 0..6),
+    ) {
+        let _ = zone(&format!("{SOA}a {rtype} {}", words.join(" ")));
+    }
 }
