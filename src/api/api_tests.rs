@@ -16,8 +16,8 @@ use std::task::{Context, Poll};
 use tower::ServiceExt;
 
 /// The default configuration, with DNS listening on `dns`.
-pub(super) fn config(dns: &str) -> Config {
-    Config {
+pub(super) fn config(dns: &str) -> config::Config {
+    config::Config {
         dns: config::Dns {
             listen: vec![dns.parse().unwrap()],
             workers: 0,

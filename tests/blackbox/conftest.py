@@ -1,0 +1,63 @@
+"""Fixtures: servers with directories and ports of their own, stopped and judged when the test is over."""
+
+import pytest
+
+from rc.server import BINARY, Server
+from rc.sidecars import Sidecar
+
+
+def pytest_sessionstart(session):
+    if not BINARY.exists():
+        pytest.exit(f"there is no {BINARY}: run `cargo build --release` first, or set ROLLCALL_BIN", returncode=2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Prints the end of each server's log with a failure."""
+    report = yield
+    if report.failed:
+        for server in getattr(item, "rollcall_servers", []):
+            log = server.log()
+            report.sections.append((f"log of {server.directory.name}", log[-6000:]))
+    return report
+
+
+@pytest.fixture
+def servers(tmp_path, request):
+    """Makes servers: `servers(config, start=False, …)`. What still runs at the end must stop well."""
+    made = request.node.rollcall_servers = []
+
+    def make(config=None, start=True, **options):
+        server = Server(tmp_path / f"server-{len(made)}", config, **options)
+        made.append(server)
+        return server.start() if start else server
+
+    yield make
+    running = [server for server in made if server.process is not None]
+    failures = []
+    for server in running:
+        try:
+            server.stop()
+        except AssertionError as failure:
+            failures.append(str(failure))
+    assert not failures, "\n".join(failures)
+
+
+@pytest.fixture
+def server(servers):
+    """A running server with the configuration of most tests: defaults, on free ports."""
+    return servers()
+
+
+@pytest.fixture
+def sidecars(tmp_path):
+    """Makes sidecars, and ends what is left of them."""
+    made = []
+
+    def make():
+        made.append(Sidecar(tmp_path / f"sidecar-{len(made)}"))
+        return made[-1]
+
+    yield make
+    for sidecar in made:
+        sidecar.clean()

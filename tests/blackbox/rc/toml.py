@@ -1,0 +1,25 @@
+"""Writes the TOML that a test's configuration needs: tables of scalars, lists and inline tables."""
+
+import json
+
+
+def dumps(config):
+    """{"dns": {"zones": [...]}, "services": {"web": {...}}} as TOML."""
+    lines = []
+    for name, table in config.items():
+        _table(lines, [name], table)
+    return "\n".join(lines) + "\n"
+
+
+def _table(lines, path, table):
+    plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    nested = {key: value for key, value in table.items() if isinstance(value, dict)}
+    if plain or not nested:
+        lines.append(f"[{'.'.join(path)}]")
+        lines.extend(f"{key} = {_value(value)}" for key, value in plain.items())
+    for key, value in nested.items():
+        _table(lines, [*path, key], value)
+
+
+def _value(value):
+    return json.dumps(value)  # strings, numbers, booleans and lists of them look the same in TOML
