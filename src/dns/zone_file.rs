@@ -143,13 +143,12 @@ impl Loader {
         entry: &Entry,
         scope: &mut Scope,
     ) -> Result<(), String> {
-        let [_, argument] = &*entry.tokens else {
-            return Err(format!("{directive} takes one word"));
-        };
-        match directive {
-            "$ORIGIN" => scope.origin = wire::parse(&argument.raw, &scope.origin)?,
-            "$TTL" => self.default_ttl = Some(ttl(&argument.raw)?),
+        match (directive, &*entry.tokens) {
+            ("$ORIGIN", [_, origin]) => scope.origin = wire::parse(&origin.raw, &scope.origin)?,
+            ("$TTL", [_, text]) => self.default_ttl = Some(ttl(&text.raw)?),
+            ("$ORIGIN" | "$TTL", _) => return Err(format!("{directive} takes one word")),
             _ => {
+                let directive = wire::shown(directive);
                 return Err(format!(
                     "`{directive}` is not supported; $ORIGIN, $TTL and $INCLUDE are"
                 ));
@@ -206,7 +205,7 @@ impl Loader {
             }
         };
         let rtype = rtype.filter(|rtype| !types::is_meta(*rtype)).ok_or_else(|| {
-            format!("`{}` is not a type that a zone can have", type_name.escape_debug())
+            format!("`{}` is not a type that a zone can have", wire::shown(&type_name))
         })?;
         self.last_ttl = given_ttl.or(self.last_ttl);
         let ttl = given_ttl
@@ -230,7 +229,7 @@ fn split(tokens: &[Token]) -> Result<(&Token, &[Token]), String> {
 
 fn ttl(text: &str) -> Result<u32, String> {
     let ttl = parse_ttl(text)
-        .map_err(|_| format!("`{}` is no time such as 3600 or 1h", text.escape_debug()))?;
+        .map_err(|_| format!("`{}` is no time such as 3600 or 1h", wire::shown(text)))?;
     if ttl > MAX_TTL {
         return Err(format!("the TTL {ttl} is greater than {MAX_TTL}"));
     }

@@ -131,10 +131,16 @@ pub fn text(wire: &[u8]) -> String {
     if text.is_empty() { ".".into() } else { text }
 }
 
+/// Text of somebody else's as errors show it: without control characters.
+pub fn shown(text: &str) -> String {
+    let show = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(show).collect()
+}
+
 /// A name as people write it, to wire form with the root, its case as given. A name without a final dot is
 /// relative to `origin` (wire form with the root). The error says what is wrong with it.
 pub fn parse(text: &str, origin: &[u8]) -> Result<Box<[u8]>, String> {
-    let show = || text.escape_debug().to_string();
+    let show = || shown(text);
     if text == "@" {
         return Ok(origin.into());
     }
@@ -147,7 +153,7 @@ pub fn parse(text: &str, origin: &[u8]) -> Result<Box<[u8]>, String> {
     while let Some(octet) = next_octet(&mut rest).map_err(|e| format!("`{}` {e}", show()))? {
         match octet {
             Octet::Plain(b'.') => {
-                close_label(&mut wire, &mut label).map_err(|e| format!("`{}` has {e}", show()))?
+                close_label(&mut wire, &mut label).map_err(|e| format!("`{}` has {e}", show()))?;
             }
             Octet::Plain(octet) | Octet::Escaped(octet) => label.push(octet),
         }

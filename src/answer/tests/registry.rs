@@ -102,9 +102,7 @@ fn what_is_not_there() {
         ("_tcp.nix.svc.internal. A", "NXDOMAIN"),
     ];
     for (question, code) in table {
-        // hickory-proto prints types that it does not know in its own way.
-        let shown = question.replace("TYPE65280", "UNKNOWN(65280)");
-        server.check(&Ask::of(question), &format!("{code} aa\n? {shown}\n{soa}"));
+        server.check(&Ask::of(question), &format!("{code} aa\n? {question}\n{soa}"));
     }
 }
 
