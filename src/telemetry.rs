@@ -28,8 +28,9 @@ const STATES: [&str; 3] = ["up", "draining", "down"];
 const STANDINGS: [&str; 3] = ["live", "suspect", "held"];
 
 /// Replaces the log's filter; set when logging starts.
-static SET_FILTER: OnceLock<Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>> =
-    OnceLock::new();
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 
 /// Starts logging to stderr. The error says what is wrong with `log.level`, or that logging was started before.
 pub fn init_logs(log: &config::Log) -> Result<(), String> {

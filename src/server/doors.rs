@@ -179,7 +179,8 @@ impl Doors {
         let answerers = available_parallelism().map_or(1, usize::from);
         let door = tcp::Door::new(limits, answerers, responder, clock, self.stop.clone());
         let open = door.clone();
-        figures.lock().tcp = Some((door.counters(), Box::new(move || open.open())));
+        figures.lock().tcp = Some(door.counters());
+        figures.lock().tcp_open = Some(Box::new(move || open.open()));
         for listener in listeners {
             listener.set_nonblocking(true)?;
             let door = door.clone();

@@ -9,12 +9,16 @@ use crate::net::{tcp, udp};
 use crate::registrar::Registrar;
 use crate::telemetry::{DnsFigures, Sources};
 
+/// A figure that is asked for.
+pub(super) type Gauge = Box<dyn Fn() -> usize + Send>;
+
 /// Where the figures are.
 pub(super) struct Figures {
     registrar: Registrar,
     pub(super) answers: Vec<Arc<answer::Counters>>,
     pub(super) udp: Vec<Arc<udp::Counters>>,
-    pub(super) tcp: Option<(Arc<tcp::Counters>, Box<dyn Fn() -> usize + Send>)>,
+    pub(super) tcp: Option<Arc<tcp::Counters>>,
+    pub(super) tcp_open: Option<Gauge>,
     pub(super) http: Option<http::Connections>,
     pub(super) datagram: Option<datagram::Door>,
 }
@@ -22,12 +26,12 @@ pub(super) struct Figures {
 impl Figures {
     pub(super) fn new(registrar: Registrar) -> Self {
         let (answers, udp) = (Vec::new(), Vec::new());
-        Self { registrar, answers, udp, tcp: None, http: None, datagram: None }
+        Self { registrar, answers, udp, tcp: None, tcp_open: None, http: None, datagram: None }
     }
 
     /// The figures as they are now.
     pub(super) fn sources(&self) -> Sources {
-        let dns_tcp = self.tcp.as_ref().map(|(_, open)| ("dns", open()));
+        let dns_tcp = self.tcp_open.as_ref().map(|open| ("dns", open()));
         let http = self.http.as_ref().map(|connections| ("http", connections.open()));
         let mut further = self.udp_counters();
         further.extend(self.tcp_counters());
@@ -71,7 +75,7 @@ impl Figures {
     }
 
     fn tcp_counters(&self) -> Vec<(&'static str, &'static str, u64)> {
-        let Some((counters, _)) = &self.tcp else { return Vec::new() };
+        let Some(counters) = &self.tcp else { return Vec::new() };
         let tcp::Counters { accepted, refused_total, refused_client, .. } = &**counters;
         let tcp::Counters { timed_out_idle, timed_out_query, timed_out_write, .. } = &**counters;
         let tcp::Counters { malformed, accept_errors, panics, .. } = &**counters;
