@@ -94,7 +94,7 @@ fn view() -> Arc<View> {
     let view = Arc::new(View::default());
     view.set_zones(Zones::build(&settings, vec![file]).unwrap());
     for number in 1..60 {
-        view.edit(NOW).list(Arc::new(instance(number)), LeaseStart::Term);
+        view.edit(NOW).list(&Arc::new(instance(number)), LeaseStart::Term);
     }
     view.set_loaded();
     view
