@@ -30,7 +30,7 @@ fn said(option: &str, path: &Path, reason: &str) -> String {
     if reason.contains(&shown) {
         format!("{option}: {reason}")
     } else {
-        format!("{option}: {shown}: {reason}")
+        format!("{option} {shown}: {reason}")
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
             (dir.path().to_path_buf(), "is not a file"),
         ] {
             let error = load_keys(&[good.clone(), path.clone()]).unwrap_err();
-            assert!(error.starts_with("udp.key_files: "), "{error}");
+            assert!(error.starts_with("udp.key_files"), "{error}");
             assert!(
                 error.contains(reason) && error.contains(&path.display().to_string()),
                 "{error}"
