@@ -19,4 +19,3 @@ pub mod telemetry;
 pub mod server;
 pub mod cli;
 pub mod sync;
-pub mod nearest;

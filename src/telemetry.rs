@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
@@ -12,7 +13,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, reload};
 
 use crate::config;
 use crate::registrar::{COMMIT_BUCKETS, Figures};
@@ -24,22 +27,41 @@ pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; 
 const STATES: [&str; 3] = ["up", "draining", "down"];
 const STANDINGS: [&str; 3] = ["live", "suspect", "held"];
 
+/// Replaces the log's filter; set when logging starts.
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
+
 /// Starts logging to stderr. The error says what is wrong with `log.level`, or that logging was started before.
 pub fn init_logs(log: &config::Log) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|error| {
+    let (filter, handle) = reload::Layer::new(filter(&log.level)?);
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs = if log.json {
+        logs.json().flatten_event(true).with_current_span(false).boxed()
+    } else {
+        logs.with_ansi(std::io::stderr().is_terminal()).boxed()
+    };
+    let started = tracing_subscriber::registry().with(filter).with(logs).try_init();
+    started.map_err(|error| format!("logging cannot start: {error}"))?;
+    let set = move |filter| handle.reload(filter).map_err(|error| error.to_string());
+    let _ = SET_FILTER.set(Box::new(set)); // logging starts once
+    Ok(())
+}
+
+/// Changes what is logged, at a reload.
+pub fn set_level(level: &str) -> Result<(), String> {
+    let filter = filter(level)?;
+    SET_FILTER.get().map_or(Ok(()), |set| set(filter))
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(level).map_err(|error| {
         format!(
             "log.level: `{}` is no filter ({error}): use error, warn, info, debug, trace, or such \
              as info,rollcall::store=debug",
-            log.level.escape_debug()
+            level.escape_debug()
         )
-    })?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if log.json {
-        logs.json().flatten_event(true).with_current_span(false).try_init()
-    } else {
-        logs.with_ansi(std::io::stderr().is_terminal()).try_init()
-    };
-    started.map_err(|error| format!("logging cannot start: {error}"))
+    })
 }
 
 /// Everything that `/metrics` shows, as it is now.

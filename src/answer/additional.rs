@@ -34,7 +34,7 @@ pub(super) fn of_targets<'r>(
 ) {
     let mut at = start;
     for record in records {
-        let Some(rdata) = writer.rdata_after(at) else { return };
+        let Some(rdata) = writer.rdata_of(at) else { return };
         at = rdata.end;
         let Some(offset) = record.target else { continue };
         let Some(host) = record.rdata.get(offset..).and_then(Name::read) else { continue };
@@ -96,12 +96,12 @@ pub(super) fn glue<'r>(
     zone: &Zone,
     delegated: &[u8],
     start: usize,
-    servers: impl Iterator<Item = &'r FileRecord> + Clone,
+    servers: &(impl Iterator<Item = &'r FileRecord> + Clone),
 ) -> Result<(), Full> {
     for needed in [true, false] {
         let mut at = start;
         for server in servers.clone() {
-            let Some(rdata) = writer.rdata_after(at) else { break };
+            let Some(rdata) = writer.rdata_of(at) else { break };
             at = rdata.end;
             let Some(host) = Name::read(&server.rdata) else { continue };
             if !host.is_in(zone.name()) || host.is_in(delegated) != needed {

@@ -61,8 +61,8 @@ pub enum End<'a> {
         zone: &'a Zone,
         /// The NS records of the delegated name.
         ns: &'a FileRRset,
-        /// The delegated name: the name itself, or one that it is below.
-        delegated: Name,
+        /// Octets of the delegated name, which is the name's end, with the root.
+        octets: usize,
     },
     /// Nobody knows yet whether the name exists: the registry is still being loaded.
     NotReady,
@@ -278,8 +278,8 @@ fn in_file<'a>(sources: Sources<'a>, zone: &'a Zone, name: &Name, rtype: u16) ->
         if let Some(ns) = node.and_then(|node| node.rrset(types::NS))
             && !(is_whole && rtype == types::DS)
         {
-            let Some(delegated) = Name::read(name.suffix(labels)) else { break };
-            return Found::End(End::Referral { zone, ns, delegated });
+            let octets = name.suffix(labels).len();
+            return Found::End(End::Referral { zone, ns, octets });
         }
         let listed = || zone.kind() == Kind::Registry && sources.reader.name(relative).is_some();
         let exists = node.is_some() || listed();

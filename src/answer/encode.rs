@@ -9,7 +9,6 @@ use super::decide::{Answer, End, RegistryRRset, Sources};
 use super::edns::{TCP_MOST, UDP_LEAST, opt_record};
 use super::parse::{HEADER, Query};
 use super::writer::{Full, Section, Writer};
-use crate::view::wire::Name;
 use crate::view::zones::{FileRRset, Kind, Zone, types};
 use crate::view::{A, Aaaa, Cell, LeaseTime, Node, Pointers, RRset, Record, Srv};
 
@@ -128,7 +127,7 @@ impl Body<'_, '_> {
             End::NoData(zone) | End::NoName(zone) => {
                 self.soa(Section::Authority, zone, zone.negative_ttl())
             }
-            End::Referral { zone, ns, delegated } => self.referral(zone, ns, delegated),
+            End::Referral { zone, ns, octets } => self.referral(zone, ns, *octets),
             End::Alias | End::NotReady | End::NotOurs | End::Refused | End::Problem(_) => Ok(()),
         }
     }
@@ -157,7 +156,7 @@ impl Body<'_, '_> {
         written.whole?;
         let mut at = written.start;
         for record in turn.take(written.count) {
-            let (Some((cell, offset)), Some(rdata)) = (record.target(), self.writer.rdata_after(at))
+            let (Some((cell, offset)), Some(rdata)) = (record.target(), self.writer.rdata_of(at))
             else {
                 break;
             };
@@ -211,13 +210,14 @@ impl Body<'_, '_> {
         Ok(())
     }
 
-    fn referral(&mut self, zone: &Zone, ns: &FileRRset, delegated: &Name) -> Result<(), Full> {
-        let (owner, start) = (self.suffix(delegated.wire().len()), self.writer.len());
+    fn referral(&mut self, zone: &Zone, ns: &FileRRset, octets: usize) -> Result<(), Full> {
+        let (owner, start) = (self.suffix(octets), self.writer.len());
+        let delegated = self.writer.name_at(owner).ok_or(Full)?;
         let turn = ns.take_turn();
         for record in turn.clone() {
             self.writer.record(Section::Authority, owner, types::NS, ns.ttl, &[&*record.rdata])?;
         }
-        additional::glue(&mut self.writer, zone, delegated.wire(), start, turn)
+        additional::glue(&mut self.writer, zone, delegated.wire(), start, &turn)
     }
 
     fn any(&mut self, zone: &Zone) -> Result<(), Full> {

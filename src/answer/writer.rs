@@ -1,5 +1,7 @@
 //! A message as it grows: records that fit whole, or not at all.
 
+use crate::view::wire::Name;
+
 /// Octets of a record between its owner and its data: type, class, TTL, length.
 const RECORD_FIXED: usize = 10;
 /// Compression pointers reach so far (RFC 1035, section 4.1.4).
@@ -81,6 +83,11 @@ impl<'b> Writer<'b> {
         Ok(())
     }
 
+    /// The uncompressed name that stands at `at`.
+    pub fn name_at(&self, at: usize) -> Option<Name> {
+        Name::read(self.out.get(at..self.len)?)
+    }
+
     /// Overwrites octets.
     pub fn set(&mut self, at: usize, octets: &[u8]) {
         if let Some(place) = self.out.get_mut(at..at + octets.len()) {
@@ -142,26 +149,12 @@ impl<'b> Writer<'b> {
 
     /// Appends a copy of the uncompressed name at `from`.
     fn copy_name(&mut self, from: usize) -> Result<(), Full> {
-        let mut end = from;
-        loop {
-            let length = usize::from(*self.out.get(end).ok_or(Full)?);
-            end += length + 1;
-            if length == 0 {
-                break;
-            }
-        }
-        let to = self.len + (end - from);
-        if to > self.limit || end > self.len {
-            return Err(Full);
-        }
-        self.out.copy_within(from..end, self.len);
-        self.len = to;
-        Ok(())
+        let name = self.name_at(from).ok_or(Full)?;
+        self.put(name.wire())
     }
 
-    /// The records of a section's part that begins at `at`, whose owners are pointers: each as where its data
-    /// lies. They were written one after the other.
-    pub fn rdata_after(&self, at: usize) -> Option<std::ops::Range<usize>> {
+    /// Where the data of the record at `at` lies, whose owner is a pointer; the next record begins at its end.
+    pub fn rdata_of(&self, at: usize) -> Option<std::ops::Range<usize>> {
         let fixed = self.out.get(at + 2..at + 2 + RECORD_FIXED)?;
         let length = u16::from_be_bytes(*fixed.last_chunk()?);
         let start = at + 2 + RECORD_FIXED;
@@ -172,7 +165,7 @@ impl<'b> Writer<'b> {
     pub fn set_ttls(&mut self, at: usize, count: usize, ttl: u32) {
         let mut at = at;
         for _ in 0..count {
-            let Some(rdata) = self.rdata_after(at) else { return };
+            let Some(rdata) = self.rdata_of(at) else { return };
             self.set(at + 6, &ttl.to_be_bytes());
             at = rdata.end;
         }

@@ -1,6 +1,7 @@
 //! The router without its handlers' ends: what is refused before a registrar is reached, and the configuration
 //! and instance that the other tests of this room share.
 
+use super::secrets::load_token;
 use super::*;
 use crate::registry::{
     Body as Registered, Declared, Instance, InstanceId, Label, LeaseTerm, PortName, ServiceName,
@@ -16,8 +17,8 @@ use std::task::{Context, Poll};
 use tower::ServiceExt;
 
 /// The default configuration, with DNS listening on `dns`.
-pub(super) fn config(dns: &str) -> Config {
-    Config {
+pub(super) fn config(dns: &str) -> config::Config {
+    config::Config {
         dns: config::Dns {
             listen: vec![dns.parse().unwrap()],
             workers: 0,

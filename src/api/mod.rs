@@ -15,6 +15,7 @@ mod native_list;
 mod probes;
 pub mod json;
 pub mod problem;
+pub mod secrets;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,11 +31,10 @@ use tokio::time::timeout;
 
 use self::guard::Guard;
 use self::problem::Problem;
-use crate::access::{Access, Action, Denied, Principal, Token};
-use crate::config::{self, Config};
+use crate::access::{Access, Action, Denied, Principal};
+use crate::config;
 use crate::registrar::{Committed, Registrar};
 use crate::registry::Command;
-use crate::secret;
 use crate::telemetry::Sources;
 
 /// Octets of a request's body at most: a registration with all that it may have takes about 25 KiB.
@@ -49,7 +49,7 @@ pub type Scrape = Arc<dyn Fn() -> Sources + Send + Sync>;
 pub struct Api {
     registrar: Registrar,
     access: Arc<Access>,
-    config: Arc<Config>,
+    config: Arc<config::Live>,
     scrape: Scrape,
     /// Once loaded, a registry stays so.
     loaded: AtomicBool,
@@ -60,7 +60,7 @@ impl Api {
     pub fn new(
         registrar: Registrar,
         access: Arc<Access>,
-        config: Arc<Config>,
+        config: Arc<config::Live>,
         scrape: Scrape,
     ) -> Self {
         Self { registrar, access, config, scrape, loaded: AtomicBool::new(false) }
@@ -93,7 +93,7 @@ impl Api {
 
 /// All paths of the HTTP door, guarded.
 pub fn router(api: Arc<Api>) -> Router {
-    let guard = Arc::new(Guard::new(api.access.clone(), &api.config.http));
+    let guard = Arc::new(Guard::new(api.access.clone(), &api.config.get().http));
     let routes = native::routes().merge(probes::routes()).with_state(api);
     guarded(routes, guard)
 }
@@ -146,13 +146,6 @@ async fn read_body<S: Send + Sync>(
         }
         _ => Problem::new(StatusCode::BAD_REQUEST, problem::shown(&rejection.body_text())),
     })
-}
-
-/// Reads the token that the HTTP door is configured with, at the start and at a reload.
-pub fn load_token(http: &config::Http) -> Result<Option<Token>, String> {
-    let Some(path) = &http.token_file else { return Ok(None) };
-    let token = Token::parse(&secret::read(path)?);
-    token.map(Some).map_err(|reason| format!("http.token_file {}: {reason}", path.display()))
 }
 
 #[cfg(test)]

@@ -53,14 +53,14 @@ async fn register(
     Named { service, id }: Named,
     Json(registration): Json<Registration>,
 ) -> Result<Response, Problem> {
-    let (body, state) = registration.resolve(peer.ip(), &api.config)?;
+    let (body, state) = registration.resolve(peer.ip(), &api.config.get())?;
     let command = Command::Register { service, id, body: Box::new(body), state };
     let committed = api.change(&caller, command).await?;
     let Some(instance) = &committed.outcome.instance else {
         return Err(Refusal::NotListed.into());
     };
     let code = if committed.outcome.created { StatusCode::CREATED } else { StatusCode::OK };
-    let view = RegisteredView::new(instance, &committed, &api.config);
+    let view = RegisteredView::new(instance, &committed, &api.config.get());
     Ok((code, response::Json(view)).into_response())
 }
 
@@ -125,7 +125,7 @@ async fn amend(
     // Its lease may have ended since.
     let listed = api.registrar.instance(service.as_str(), id.as_str());
     let listed = listed.ok_or(Refusal::NotListed)?;
-    Ok(response::Json(InstanceView::new(&listed, &api.config)).into_response())
+    Ok(response::Json(InstanceView::new(&listed, &api.config.get())).into_response())
 }
 
 #[derive(Serialize)]
@@ -175,7 +175,7 @@ async fn show_instance(
 ) -> Result<Response, Problem> {
     let registrar = api.for_reading(&caller)?;
     let listed = registrar.instance(service.as_str(), id.as_str()).ok_or(Refusal::NotListed)?;
-    Ok(response::Json(InstanceView::new(&listed, &api.config)).into_response())
+    Ok(response::Json(InstanceView::new(&listed, &api.config.get())).into_response())
 }
 
 async fn list_instances(
@@ -190,7 +190,8 @@ async fn list_instances(
     let mut listed = listed.ok_or(Refusal::NotListed)?;
     let path = format!("{SERVICES}/{}", percent_encoded(service.as_str()));
     let next = page.cut(&mut listed, &path, |listed| listed.instance.id.as_str());
-    let instances = listed.iter().map(|listed| InstanceView::new(listed, &api.config)).collect();
+    let instances =
+        listed.iter().map(|listed| InstanceView::new(listed, &api.config.get())).collect();
     let view = ServiceView { service: service.as_str(), instances, next };
     Ok(response::Json(view).into_response())
 }

@@ -29,7 +29,7 @@ pub(super) struct Args {
 pub(super) fn run(json: bool, args: Args) -> Result<(), Failure> {
     let Args { file, config, data_dir, overwrite } = args;
     let given = Given { config, data_dir, ..Given::default() };
-    server::backup(&given, &file, overwrite).map_err(Failure::failed)?;
-    let text = format!("the store is in {}", file.display());
-    output::result(json, &json!({ "file": file }), &text)
+    let instances = server::backup(&given, &file, overwrite).map_err(Failure::failed)?;
+    let text = format!("{} holds {instances} instances", file.display());
+    output::result(json, &json!({ "file": file, "instances": instances }), &text)
 }

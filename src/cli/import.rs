@@ -183,11 +183,14 @@ impl Import {
     fn report(self, json: bool) -> Result<(), Failure> {
         let Self { imported, new, failed, .. } = self;
         let text = format!("{imported} imported, {new} of them new; {failed} failed");
-        output::result(
-            json,
-            &json!({ "imported": imported, "new": new, "failed": failed }),
-            &text,
-        )?;
+        let failing = self.ended.is_some() || failed > 0;
+        match failing && !json {
+            true => complain(&text),
+            false => {
+                let counts = json!({ "imported": imported, "new": new, "failed": failed });
+                output::result(json, &counts, &text)?;
+            }
+        }
         match self.ended {
             Some(failure) => Err(failure.with_message("stopped there; --keep-going goes on")),
             None if failed > 0 => Err(Failure::failed("some lines were not imported")),

@@ -19,6 +19,9 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use check::Checker;
 pub use error::{ConfigError, Place, Problem};
@@ -46,6 +49,27 @@ pub struct Config {
     pub store: Store,
     /// `[log]`
     pub log: Log,
+}
+
+/// The configuration as it is now: a reload replaces it.
+#[derive(Debug)]
+pub struct Live(RwLock<Arc<Config>>);
+
+impl Live {
+    /// Begins with `config`.
+    pub fn new(config: Config) -> Self {
+        Self(RwLock::new(Arc::new(config)))
+    }
+
+    /// The configuration now.
+    pub fn get(&self) -> Arc<Config> {
+        self.0.read().clone()
+    }
+
+    /// Replaces it.
+    pub fn set(&self, config: Config) {
+        *self.0.write() = Arc::new(config);
+    }
 }
 
 /// The DNS doors and zones.

@@ -127,10 +127,11 @@ impl Checker<'_> {
     /// The default directory need not be there; one that somebody named must be, or a typing error would take
     /// all zone files away.
     fn zone_dir(&mut self, given: &Given<String>) -> Option<PathBuf> {
-        if given.is_none() {
-            return Some(self.directory.join(ZONE_DIR)).filter(|directory| directory.is_dir());
-        }
-        let directory = self.path("dns.zone_dir", given)?;
+        let default = self.directory.join(ZONE_DIR);
+        let Some(directory) = self.path("dns.zone_dir", given).filter(|named| *named != default)
+        else {
+            return Some(default).filter(|directory| directory.is_dir());
+        };
         if !directory.is_dir() {
             let place = self.place(given);
             let shown = directory.display();

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use hickory_proto::serialize::txt::parse_ttl;
 
 use crate::view::wire::{self, Name};
-use crate::view::zones::{MAX_TTL, Place, types};
 pub use crate::view::zones::{FileZone, ZoneFileError};
+use crate::view::zones::{MAX_TTL, Place, types};
 use lex::{Entry, Lexer, Token};
 
 /// Octets of a zone file at most: about a million records.
@@ -90,9 +90,8 @@ fn error(path: &Path, line: usize, reason: String) -> ZoneFileError {
 /// Reads the text of a zone file. `path` is where it was found: errors name it, and files that it includes
 /// are found from there. `origin` is the zone's name.
 pub fn load(path: &Path, origin: &str, text: &str) -> Result<FileZone, ZoneFileError> {
-    let name = wire::parse(origin, &[0]).and_then(|wire| {
-        Name::read(&wire).ok_or_else(|| format!("`{origin}` is no name"))
-    });
+    let name = wire::parse(origin, &[0])
+        .and_then(|wire| Name::read(&wire).ok_or_else(|| format!("`{origin}` is no name")));
     let name = name.map_err(|e| error(path, 0, format!("the file's name is no zone's: {e}")))?;
     let zone = FileZone::new(name.wire().into(), &path.display().to_string());
     let mut loader = Loader { zone, default_ttl: None, last_ttl: None };
@@ -126,9 +125,7 @@ impl Loader {
     ) -> Result<(), ZoneFileError> {
         let file: Arc<str> = path.display().to_string().into();
         let mut lexer = Lexer::new(text);
-        while let Some(entry) =
-            lexer.entry().map_err(|(line, reason)| error(path, line, reason))?
-        {
+        while let Some(entry) = lexer.entry().map_err(|(line, reason)| error(path, line, reason))? {
             let place = Place { file: file.clone(), line: entry.line };
             let wrong = |reason| error(path, entry.line, reason);
             match directive(&entry) {
@@ -146,13 +143,12 @@ impl Loader {
         entry: &Entry,
         scope: &mut Scope,
     ) -> Result<(), String> {
-        let [_, argument] = &*entry.tokens else {
-            return Err(format!("{directive} takes one word"));
-        };
-        match directive {
-            "$ORIGIN" => scope.origin = wire::parse(&argument.raw, &scope.origin)?,
-            "$TTL" => self.default_ttl = Some(ttl(&argument.raw)?),
+        match (directive, &*entry.tokens) {
+            ("$ORIGIN", [_, origin]) => scope.origin = wire::parse(&origin.raw, &scope.origin)?,
+            ("$TTL", [_, text]) => self.default_ttl = Some(ttl(&text.raw)?),
+            ("$ORIGIN" | "$TTL", _) => return Err(format!("{directive} takes one word")),
             _ => {
+                let directive = wire::shown(directive);
                 return Err(format!(
                     "`{directive}` is not supported; $ORIGIN, $TTL and $INCLUDE are"
                 ));
@@ -172,17 +168,14 @@ impl Loader {
         let wrong = |reason| error(path, entry.line, reason);
         let (file, origin) = match &*entry.tokens {
             [_, file] => (file, scope.origin.clone()),
-            [_, file, origin] => {
-                (file, wire::parse(&origin.raw, &scope.origin).map_err(wrong)?)
-            }
+            [_, file, origin] => (file, wire::parse(&origin.raw, &scope.origin).map_err(wrong)?),
             _ => return Err(wrong("$INCLUDE takes a file, and perhaps a name".into())),
         };
         if depth == MAX_INCLUDES {
             return Err(wrong(format!("more than {MAX_INCLUDES} files include each other")));
         }
         let included = path.parent().unwrap_or(Path::new(".")).join(&file.raw);
-        let text =
-            read(&included).map_err(|e| wrong(format!("{} {e}", included.display())))?;
+        let text = read(&included).map_err(|e| wrong(format!("{} {e}", included.display())))?;
         let mut inner = Scope { origin, owner: scope.owner.clone() };
         self.text(&included, &text, &mut inner, depth + 1)
     }
@@ -212,7 +205,7 @@ impl Loader {
             }
         };
         let rtype = rtype.filter(|rtype| !types::is_meta(*rtype)).ok_or_else(|| {
-            format!("`{}` is not a type that a zone can have", type_name.escape_debug())
+            format!("`{}` is not a type that a zone can have", wire::shown(&type_name))
         })?;
         self.last_ttl = given_ttl.or(self.last_ttl);
         let ttl = given_ttl
@@ -236,7 +229,7 @@ fn split(tokens: &[Token]) -> Result<(&Token, &[Token]), String> {
 
 fn ttl(text: &str) -> Result<u32, String> {
     let ttl = parse_ttl(text)
-        .map_err(|_| format!("`{}` is no time such as 3600 or 1h", text.escape_debug()))?;
+        .map_err(|_| format!("`{}` is no time such as 3600 or 1h", wire::shown(text)))?;
     if ttl > MAX_TTL {
         return Err(format!("the TTL {ttl} is greater than {MAX_TTL}"));
     }

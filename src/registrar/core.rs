@@ -86,7 +86,7 @@ impl Core {
                 let instance = Arc::new(stored.instance);
                 let remaining = remaining_at_start(&instance, stored.remaining_ms);
                 registry.restore(instance.clone());
-                edit.list(instance, LeaseStart::Remaining(remaining));
+                edit.list(&instance, LeaseStart::Remaining(remaining));
             }
         };
         let loaded = store.load(|stored| {
@@ -231,7 +231,7 @@ impl Core {
             };
             for change in &outcome.changes {
                 match &change.after {
-                    Some(after) => edit.list(after.clone(), start),
+                    Some(after) => edit.list(after, start),
                     None => edit.unlist(&change.instance().service, &change.instance().id),
                 }
             }
@@ -240,7 +240,7 @@ impl Core {
                 && !edit.renew(service, id)
             {
                 // Its lease ended while it was being registered again.
-                edit.list(instance.clone(), LeaseStart::Term);
+                edit.list(instance, LeaseStart::Term);
             }
         }
         drop(edit);

@@ -6,6 +6,8 @@
 mod clock;
 mod core;
 mod gauges;
+#[cfg(test)]
+mod scenario_test;
 mod threads;
 
 use std::sync::Arc;

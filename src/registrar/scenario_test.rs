@@ -40,7 +40,7 @@ impl World {
             negative_ttl_secs: 2,
             ns_addresses: &[],
         };
-        view.set_zones(Zones::new(settings, Vec::new()).unwrap());
+        view.set_zones(Zones::build(&settings, Vec::new()).unwrap());
         let store = Store::open(dir.path()).unwrap();
         let mut core = Core::new(store, view.clone(), Arc::new(Gauges::default()));
         core.load(|| LeaseTime::from_millis(now)).unwrap();
@@ -97,7 +97,8 @@ impl World {
         if reply.answers.is_empty() {
             return match reply.metadata.response_code {
                 ResponseCode::NoError => "NODATA".to_owned(),
-                rcode => rcode.to_str().to_uppercase().replace("-", ""),
+                ResponseCode::NXDomain => "NXDOMAIN".to_owned(),
+                rcode => panic!("{rcode}"),
             };
         }
         let mut labels: Vec<_> = reply

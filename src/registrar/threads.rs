@@ -13,7 +13,7 @@ use super::core::{Core, Job, Now};
 use super::{Clock, Figures, Gauges};
 use crate::registry::{InstanceId, ServiceName};
 use crate::store::{Loaded, Store, StoreError};
-use crate::view::{Cell, View};
+use crate::view::{Cell, Place, View};
 
 /// Commands that may wait: what 64 connections pipeline, many times over; beyond it a door says 503.
 const QUEUE: usize = 65_536;
@@ -181,7 +181,7 @@ fn run(shared: &Shared, store: Store, loaded: impl FnOnce(Result<Loaded, StoreEr
 /// Where the flush of long leases is: a slice at a time, so that commands do not wait for a whole one.
 struct Flush {
     next: Instant,
-    after: Option<(ServiceName, InstanceId)>,
+    after: Option<Place>,
 }
 
 impl Flush {
@@ -191,13 +191,13 @@ impl Flush {
 
     fn slice(&mut self, shared: &Shared) -> Vec<(ServiceName, InstanceId, u64)> {
         let now = shared.clock.now();
-        let (found, last) =
-            shared.view.remaining(self.after.as_ref(), LONG_LEASE_MS, FLUSH_SLICE, now);
-        self.after = last;
+        let after = self.after.as_ref();
+        let remaining = shared.view.remaining(after, LONG_LEASE_MS, FLUSH_SLICE, now);
+        self.after = remaining.last;
         if self.after.is_none() {
             self.next = Instant::now() + FLUSH_EVERY;
         }
-        found
+        remaining.leases
     }
 }
 

@@ -34,7 +34,13 @@ impl Lapses {
 
     /// Whether these, over all services, set the global brake.
     pub fn brake_all(self) -> bool {
-        self.lapsed + self.live >= GLOBAL_LEAST && self.lapsed > self.live
+        self.lapsed + self.live >= GLOBAL_LEAST && self.are_most()
+    }
+
+    /// Whether more than half have lapsed. While the brake holds it is this alone that counts: those that it
+    /// lets go make the leases fewer.
+    fn are_most(self) -> bool {
+        self.lapsed > self.live
     }
 }
 
@@ -87,7 +93,7 @@ impl GlobalBrake {
                 Verdict::Hold
             }
             GlobalBrake::Off => Verdict::Keep,
-            _ if !lapses.brake_all() => {
+            _ if !lapses.are_most() => {
                 *self = GlobalBrake::Off;
                 Verdict::End
             }

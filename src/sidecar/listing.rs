@@ -254,7 +254,7 @@ impl Listing {
         };
         match timeout(LEAVE_TIME, tries).await {
             Ok(Ok(())) => {
-                note(&format!("{service}/{id} is off the list of {}", self.client.server()))
+                note(&format!("{service}/{id} is off the list of {}", self.client.server()));
             }
             Ok(Err(error)) => note(&format!("{service}/{id} could not be deregistered: {error}")),
             Err(_) => note(&format!(

@@ -49,8 +49,11 @@ pub fn http_url(text: &str) -> Result<Uri, String> {
     if authority.contains('@') {
         return Err(format!("`{text}` must not hold a user name; give a token instead"));
     }
-    if uri.host().is_none_or(str::is_empty) || (authority.ends_with(':')) {
-        return Err(format!("`{text}` must be `http://host:port`"));
+    // The parser takes any digits for a port.
+    let has_port = authority.rfind(':') > authority.rfind(']');
+    let port_is_good = !has_port || uri.port_u16().is_some_and(|port| port > 0);
+    if uri.host().is_none_or(str::is_empty) || !port_is_good {
+        return Err(format!("`{text}` must be `http://host:port`, with a port of 1 to 65535"));
     }
     Ok(uri)
 }
@@ -101,7 +104,8 @@ mod tests {
             ("http://me@a:1", "user name"),
             ("http://a:1?x=1", "query"),
             ("http://a:", "must be `http://host:port`"),
-            ("http://a:99999", "is no URL"),
+            ("http://a:99999", "1 to 65535"),
+            ("a:0", "1 to 65535"),
             ("", "must be `http://host:port`"),
             ("a/b", "must be `http://host:port`"),
             ("a b:1", "is no URL"),

@@ -72,7 +72,7 @@ impl DataDir {
             Err(TryLockError::Error(error)) => return Err(system(error)),
         }
         let pid = std::process::id();
-        // On a full disk the server is to start all the same: it answers, and refuses changes with the reason.
+        // A courtesy to a second server; what counts is the lock, which a full disk does not prevent.
         let _ =
             lock.set_len(0).and_then(|()| lock.write_all(format!("pid {pid}, {who}\n").as_bytes()));
         Ok(Self { path: path.into(), _lock: lock })

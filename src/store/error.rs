@@ -45,7 +45,10 @@ impl StoreError {
             ErrorKind::PermissionDenied => {
                 format!("no permission for {shown}: its owner must be the user that runs rollcall")
             }
-            _ => format!("{shown}: {error}: see the system's log (dmesg) about its disk"),
+            ErrorKind::NotFound => {
+                format!("{shown}: {error}: make its directory, or choose another one")
+            }
+            _ => failed(path, error),
         })
     }
 
@@ -64,9 +67,7 @@ impl StoreError {
             }
             ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => match probe(path) {
                 Err(cause) => Self::system(path, &cause),
-                Ok(()) => Self::passing(format!(
-                    "the disk that holds {shown} failed ({error}): see the system's log (dmesg)"
-                )),
+                Ok(()) => Self::passing(failed(path, error)),
             },
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::passing(format!(
                 "another program has locked {shown}: end it (`fuser -v {shown}` names it)"
@@ -90,6 +91,11 @@ fn read_only(path: &Path) -> String {
     format!(
         "the disk that holds {shown} is read-only: mount it writable, or see the system's log (dmesg)"
     )
+}
+
+fn failed(path: &Path, error: &dyn std::error::Error) -> String {
+    let shown = path.display();
+    format!("the disk that holds {shown} failed ({error}): see the system's log (dmesg)")
 }
 
 fn damaged(path: &Path, error: &rusqlite::Error) -> StoreError {

@@ -130,3 +130,9 @@ fn an_upgrade_goes_on_where_the_file_is_and_is_whole_or_nothing() {
     schema::upgrade(&mut conn, 1, &steps[..2]).unwrap();
     assert_eq!(state(&conn), (2, "a,b".into()));
 }
+
+#[test]
+fn the_store_can_move_to_the_registrars_thread() {
+    fn check<T: Send + 'static>() {}
+    check::<Store>();
+}

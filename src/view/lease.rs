@@ -131,12 +131,12 @@ impl Lease {
 
     /// Makes a lapsed lease live again until `to`; false if it was not lapsed.
     pub fn revive(&self, to: LeaseTime) -> bool {
-        self.from_lapsed(word(to, LIVE))
+        self.leave_lapsed(word(to, LIVE))
     }
 
     /// Ends a lapsed lease for good; false if it was not lapsed.
     pub fn bury(&self) -> bool {
-        self.from_lapsed(word(LeaseTime(0), DEAD))
+        self.leave_lapsed(word(LeaseTime(0), DEAD))
     }
 
     /// Ends the lease whatever it is, and says until when it was live (`None`: it was not, or has no end).
@@ -145,7 +145,7 @@ impl Lease {
         if was & CONDITION == LIVE { end(was) } else { None }
     }
 
-    fn from_lapsed(&self, next: u64) -> bool {
+    fn leave_lapsed(&self, next: u64) -> bool {
         let seen = self.0.load(Ordering::Acquire);
         // Nobody else moves a lapsed lease: renewals leave it alone and the roster has one holder.
         seen & CONDITION == LAPSED

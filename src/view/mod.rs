@@ -31,7 +31,8 @@ pub use lease::LeaseTime;
 pub use node::{Node, Pointers};
 use roster::Roster;
 pub use roster::{
-    AnswerSettings, LeaseStart, Listed, Settings, Standing, Summary, Tally, names_of,
+    AnswerSettings, LeaseStart, Listed, Place, Remaining, Settings, Standing, Summary, Tally,
+    names_of,
 };
 pub use rrset::{A, Aaaa, Address, RRset, Record, Srv, Turn};
 pub use zones::Zones;
@@ -148,16 +149,14 @@ impl View {
         (roster.tally().clone(), roster.service_count(), roster.global_brake())
     }
 
-    /// What is left of leases with terms over `least_ms`, of at most `limit` instances after `after`, and the
-    /// last instance that was looked at (`None`: there are no more).
-    #[allow(clippy::type_complexity)]
+    /// What is left of leases with terms over `least_ms`, of at most `limit` instances after one.
     pub fn remaining(
         &self,
-        after: Option<&(ServiceName, InstanceId)>,
+        after: Option<&Place>,
         least_ms: u64,
         limit: usize,
         now: LeaseTime,
-    ) -> (Vec<(ServiceName, InstanceId, u64)>, Option<(ServiceName, InstanceId)>) {
+    ) -> Remaining {
         self.roster.lock().remaining(after, least_ms, limit, now)
     }
 
@@ -205,7 +204,7 @@ pub struct Edit<'a> {
 
 impl Edit<'_> {
     /// Lists an instance that is durable, in the place of what was listed of it.
-    pub fn list(&mut self, instance: Arc<Instance>, start: LeaseStart) {
+    pub fn list(&mut self, instance: &Arc<Instance>, start: LeaseStart) {
         self.roster.list(&self.view.maps, instance, start, self.now);
     }
 

@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Address, Cell, LeaseTime, Node, Pointers, RRset, Srv, View, wire};
-use crate::registry::{
-    Body, Declared, Instance, InstanceId, Label, LeaseTerm, ServiceName, State,
-};
+use crate::registry::{Body, Declared, Instance, InstanceId, Label, LeaseTerm, ServiceName, State};
 
 impl View {
     /// Puts a node at a name relative to the zone.
     pub(crate) fn put_node(&self, labels: &[&str], node: Node) {
-        self.names.pin().insert(wire::relative(labels), node);
+        self.maps.names.pin().insert(wire::relative(labels), node);
     }
 
     /// Puts the instances of an address.
     pub(crate) fn put_pointers(&self, address: IpAddr, pointers: Pointers) {
-        self.addresses.pin().insert(address, pointers);
+        self.maps.addresses.pin().insert(address, pointers);
     }
 
     /// Sets the serial, and whether the registry is loaded.
@@ -41,7 +39,8 @@ impl View {
                 self.put_node(&[&name, "_tcp", service], node(&[(cell, *port)], answers, false));
             }
             for address in &cell.instance.body.addresses {
-                let pointers = Pointers { ttl_secs: answers.ttl_secs, cells: [(*cell).clone()].into() };
+                let pointers =
+                    Pointers { ttl_secs: answers.ttl_secs, cells: [(*cell).clone()].into() };
                 self.put_pointers(*address, pointers);
             }
         }

@@ -37,8 +37,7 @@ impl Name {
     /// Reads the name at the beginning of `bytes`. `None` if it is cut off, longer than 255 octets, or holds a
     /// compression pointer: no query needs one.
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        let mut name =
-            Self { wire: [0; MAX_NAME], starts: [0; MAX_LABELS + 1], len: 0, labels: 0 };
+        let mut name = Self { wire: [0; MAX_NAME], starts: [0; MAX_LABELS + 1], len: 0, labels: 0 };
         loop {
             let length = usize::from(*bytes.get(name.len)?);
             if length > MAX_LABEL {
@@ -132,10 +131,16 @@ pub fn text(wire: &[u8]) -> String {
     if text.is_empty() { ".".into() } else { text }
 }
 
+/// Text of somebody else's as errors show it: without control characters.
+pub fn shown(text: &str) -> String {
+    let show = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(show).collect()
+}
+
 /// A name as people write it, to wire form with the root, its case as given. A name without a final dot is
 /// relative to `origin` (wire form with the root). The error says what is wrong with it.
 pub fn parse(text: &str, origin: &[u8]) -> Result<Box<[u8]>, String> {
-    let show = || text.escape_debug().to_string();
+    let show = || shown(text);
     if text == "@" {
         return Ok(origin.into());
     }
@@ -147,8 +152,9 @@ pub fn parse(text: &str, origin: &[u8]) -> Result<Box<[u8]>, String> {
     let mut rest = text.as_bytes();
     while let Some(octet) = next_octet(&mut rest).map_err(|e| format!("`{}` {e}", show()))? {
         match octet {
-            Octet::Plain(b'.') => close_label(&mut wire, &mut label)
-                .map_err(|e| format!("`{}` has {e}", show()))?,
+            Octet::Plain(b'.') => {
+                close_label(&mut wire, &mut label).map_err(|e| format!("`{}` has {e}", show()))?;
+            }
             Octet::Plain(octet) | Octet::Escaped(octet) => label.push(octet),
         }
     }
@@ -254,11 +260,9 @@ mod tests {
 
     #[test]
     fn names_in_queries_are_read_whole_or_not_at_all() {
-        let longest: Vec<u8> =
-            std::iter::repeat_n(*b"\x01x", 127).flatten().chain([0]).collect();
+        let longest: Vec<u8> = std::iter::repeat_n(*b"\x01x", 127).flatten().chain([0]).collect();
         assert_eq!(Name::read(&longest).unwrap().labels(), 127);
-        let too_long: Vec<u8> =
-            std::iter::repeat_n(*b"\x02xx", 85).flatten().chain([0]).collect();
+        let too_long: Vec<u8> = std::iter::repeat_n(*b"\x02xx", 85).flatten().chain([0]).collect();
         for bad in [&b""[..], b"\x01", b"\x03web", b"\xc0\x0c", b"\x40\x00", &too_long] {
             assert!(Name::read(bad).is_none(), "{bad:?}");
         }

@@ -41,9 +41,10 @@ impl Ask {
     /// From `web.svc.internal. A`.
     fn of(question: &'static str) -> Self {
         let (name, rtype) = question.split_once(' ').unwrap();
-        let rtype = match rtype.strip_prefix("TYPE") {
-            Some(number) => number.parse().unwrap(),
-            None => RecordType::from_str(rtype).unwrap().into(),
+        let rtype = match (rtype, rtype.strip_prefix("TYPE")) {
+            ("IXFR", _) => 251,
+            (_, Some(number)) => number.parse().unwrap(),
+            (name, None) => RecordType::from_str(name).unwrap().into(),
         };
         let transport = Transport::Udp;
         Self { name, rtype, class: 1, flags: [0, 0], edns: None, options: &[], transport }
@@ -99,8 +100,8 @@ impl Server {
     /// zone files.
     fn new(files: &[(&str, &str)]) -> Self {
         let view = Arc::new(View::default());
-        view.put_state(7, true);
         view.set_zones(zones(files));
+        view.put_state(7, true);
         Self { responder: Responder::new(view.clone()), view }
     }
 
@@ -159,7 +160,10 @@ fn file(origin: &str, text: &str) -> FileZone {
 fn print(reply: &[u8]) -> String {
     let message = Message::from_bytes(reply).expect("a reply that hickory-proto reads");
     let meta = &message.metadata;
-    let mut text = format!("{:?}", meta.response_code).to_uppercase();
+    let mut text = match u16::from(meta.response_code) {
+        16 => "BADVERS".into(), // the library knows 16 as BADSIG only
+        _ => format!("{:?}", meta.response_code).to_uppercase(),
+    };
     for (flag, name) in [
         (meta.authoritative, " aa"),
         (meta.truncation, " tc"),
@@ -181,7 +185,7 @@ fn print(reply: &[u8]) -> String {
         text.push('\n');
     }
     for query in &message.queries {
-        let _ = writeln!(text, "? {} {}", query.name(), query.query_type());
+        let _ = writeln!(text, "? {} {}", query.name(), print_type(query.query_type()));
     }
     for (name, records) in [
         ("", &message.answers),
@@ -197,5 +201,13 @@ fn print(reply: &[u8]) -> String {
 
 fn print_record(record: &Record) -> String {
     let Record { name, ttl, data, .. } = record;
-    format!("{name} {ttl} {} {data}", record.record_type())
+    let text = format!("{name} {ttl} {} {data}", print_type(record.record_type()));
+    text.trim_end().into()
+}
+
+fn print_type(rtype: RecordType) -> String {
+    match rtype {
+        RecordType::Unknown(number) => format!("TYPE{number}"),
+        known => known.to_string(),
+    }
 }

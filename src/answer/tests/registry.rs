@@ -102,9 +102,7 @@ fn what_is_not_there() {
         ("_tcp.nix.svc.internal. A", "NXDOMAIN"),
     ];
     for (question, code) in table {
-        // hickory-proto prints types that it does not know in its own way.
-        let shown = question.replace("TYPE65280", "UNKNOWN(65280)");
-        server.check(&Ask::of(question), &format!("{code} aa\n? {shown}\n{soa}"));
+        server.check(&Ask::of(question), &format!("{code} aa\n? {question}\n{soa}"));
     }
 }
 
@@ -181,9 +179,7 @@ fn nothing_is_missing_before_the_registry_is_loaded() {
     let web = cell("web", "web-1", &["10.0.0.1"], None, |_| {});
     server.view.put_service("web", &[web], Answers::default());
     server.view.put_state(7, false);
-    let not_ready = |question| {
-        format!("SERVFAIL\nEDNS 0 1232 Unknown(15, [0, 14])\n? {question}")
-    };
+    let not_ready = |question| format!("SERVFAIL\nEDNS 0 1232 Unknown(15, [0, 14])\n? {question}");
     for question in [
         "nix.svc.internal. A",
         "nix.web.svc.internal. A",

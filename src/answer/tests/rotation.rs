@@ -1,0 +1,56 @@
+//! Who is first.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::view::testing::{Answers, cell};
+
+/// How often each instance of `web` is first in so many answers, by the label of its SRV target or by address.
+fn firsts(weights: &[u16], question: &'static str, queries: usize) -> BTreeMap<String, usize> {
+    let mut server = Server::new(&[]);
+    let cell_of = |(n, weight): (usize, &u16)| {
+        cell("web", &format!("web-{n}"), &[&format!("10.0.0.{n}")], None, |body| {
+            body.weight = *weight;
+        })
+    };
+    let cells: Vec<_> = weights.iter().enumerate().map(cell_of).collect();
+    server.view.put_service("web", &cells, Answers::default());
+    let mut firsts = BTreeMap::new();
+    for query in 0..queries {
+        // One counter for all transports.
+        let ask = Ask::of(question);
+        let ask = if query % 2 == 0 { ask } else { ask.tcp() };
+        let reply = server.ask(&ask);
+        let first = reply.lines().nth(2).unwrap().rsplit(' ').next().unwrap();
+        let records = reply.lines().skip(2).filter(|line| !line.starts_with("additional"));
+        assert_eq!(records.count(), weights.len(), "an RRset is whole");
+        *firsts.entry(first.to_owned()).or_default() += 1;
+    }
+    firsts
+}
+
+#[test]
+fn equal_weights_take_exact_turns() {
+    for question in ["web.svc.internal. A", "_web._tcp.svc.internal. SRV"] {
+        let firsts = firsts(&[1, 1, 1], question, 300);
+        assert_eq!(firsts.values().collect::<Vec<_>>(), [&100, &100, &100], "{question}");
+    }
+}
+
+#[test]
+fn unequal_weights_take_their_shares() {
+    for question in ["web.svc.internal. A", "_web._tcp.svc.internal. SRV"] {
+        let firsts = firsts(&[1, 2, 5], question, 8000);
+        for (found, expected) in firsts.values().zip([1000_usize, 2000, 5000]) {
+            // Shares within 1 %: of all queries that would be 80, here it is of each one's share.
+            assert!(found.abs_diff(expected) * 100 <= expected, "{question}: {firsts:?}");
+        }
+    }
+}
+
+#[test]
+fn weight_0_is_first_only_if_all_are_0() {
+    let firsts_of = |weights: &[u16]| firsts(weights, "web.svc.internal. A", 30);
+    assert_eq!(firsts_of(&[0, 1]), BTreeMap::from([("10.0.0.1".into(), 30)]));
+    assert_eq!(firsts_of(&[0, 0]).into_values().collect::<Vec<_>>(), [15, 15]);
+}

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::RwLock;
+
 use super::counters::{Counter, Counters};
 use super::line::{IdBuffer, Line, NoLine, Stamp, Verb, Wrong, line_of, split_mac};
 use super::replay::{Entry, Place, Senders, Slot, TIME_WINDOW_MS};
@@ -40,7 +42,7 @@ pub(super) struct Ticket {
 /// The state behind the checks.
 pub(super) struct Admission {
     keys: Arc<Keys>,
-    lease: Lease,
+    lease: Arc<RwLock<Lease>>,
     unsigned_from_afar: bool,
     authorise: Box<Authorise>,
     /// The server's start: what was stamped before it may have been accepted by the server before this one.
@@ -172,7 +174,7 @@ impl Admission {
         let decided = if ticket.verb == Verb::Renew {
             change::check_renewal(line).map(|()| None)
         } else {
-            change::parse(ticket.verb, line, id, &self.lease).map(Some)
+            change::parse(ticket.verb, line, id, &self.lease.read()).map(Some)
         };
         match decided {
             Ok(None) => Admitted::Renewal { ticket, service, id },

@@ -42,10 +42,13 @@ mod line;
 mod percent;
 mod replay;
 mod reply;
+pub mod serve;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use crate::access::key::Keys;
 use crate::config::Lease;
@@ -79,8 +82,8 @@ pub type Authorise = dyn Fn(&Asked<'_>) -> Result<(), Cow<'static, str>> + Send 
 pub struct Settings {
     /// The keys; while there are none, lines are unsigned.
     pub keys: Arc<Keys>,
-    /// Bounds of leases.
-    pub lease: Lease,
+    /// Bounds of leases; a reload changes them.
+    pub lease: Arc<RwLock<Lease>>,
     /// Takes unsigned lines from anywhere, not from loopback only.
     pub insecure_unsigned: bool,
     /// Decides on access.

@@ -57,7 +57,7 @@ impl Fixture {
         };
         let settings = Settings {
             keys: Arc::new(ids.iter().map(|id| key(id)).collect()),
-            lease: BOUNDS,
+            lease: Arc::new(parking_lot::RwLock::new(BOUNDS)),
             insecure_unsigned: false,
             authorise: Box::new(authorise),
             start_unix_ms: START,
@@ -342,7 +342,7 @@ fn without_keys_lines_come_unsigned_from_loopback() {
 fn without_keys_lines_come_from_anywhere_only_if_that_is_configured() {
     let settings = Settings {
         keys: Arc::default(),
-        lease: BOUNDS,
+        lease: Arc::new(parking_lot::RwLock::new(BOUNDS)),
         insecure_unsigned: true,
         authorise: Box::new(|_| Ok(())),
         start_unix_ms: START,

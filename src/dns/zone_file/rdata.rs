@@ -91,6 +91,7 @@ pub(super) fn rdata(
             words.u8("the digest type")?;
             words.hex()?;
         }
+        types::DNAME => return Err("DNAME records are not supported".into()),
         _ => return by_hickory(rtype, type_name, tokens, origin),
     }
     words.end()?;
@@ -111,15 +112,16 @@ impl<'t> Words<'t> {
 
     fn parse<T: FromStr>(&mut self, what: &str) -> Result<T, String> {
         let raw = &self.next(what)?.raw;
-        raw.parse().map_err(|_| format!("`{}` is not {what}", raw.escape_debug()))
+        raw.parse().map_err(|_| format!("`{}` is not {what}", wire::shown(raw)))
     }
 
     fn number<T: FromStr>(&mut self, what: &str) -> Result<T, String> {
         let raw = &self.next(what)?.raw;
         let plain = raw.bytes().all(|octet| octet.is_ascii_digit());
-        raw.parse().ok().filter(|_| plain).ok_or_else(|| {
-            format!("{what} `{}` is no number, or is too great", raw.escape_debug())
-        })
+        raw.parse()
+            .ok()
+            .filter(|_| plain)
+            .ok_or_else(|| format!("{what} `{}` is no number, or is too great", wire::shown(raw)))
     }
 
     fn u8(&mut self, what: &str) -> Result<(), String> {
@@ -143,7 +145,7 @@ impl<'t> Words<'t> {
     fn seconds(&mut self, what: &str) -> Result<(), String> {
         let raw = &self.next(what)?.raw;
         let seconds = parse_ttl(raw)
-            .map_err(|_| format!("{what} `{}` is no time such as 3600 or 1h", raw.escape_debug()))?;
+            .map_err(|_| format!("{what} `{}` is no time such as 3600 or 1h", wire::shown(raw)))?;
         self.out.extend(seconds.to_be_bytes());
         Ok(())
     }
@@ -203,7 +205,7 @@ impl<'t> Words<'t> {
 
     fn end(&mut self) -> Result<(), String> {
         match self.tokens.next() {
-            Some(more) => Err(format!("`{}` is one word too many", more.raw.escape_debug())),
+            Some(more) => Err(format!("`{}` is one word too many", wire::shown(&more.raw))),
             None => Ok(()),
         }
     }
@@ -212,7 +214,7 @@ impl<'t> Words<'t> {
 fn octets(raw: &str) -> Result<Vec<u8>, String> {
     let mut octets = Vec::with_capacity(raw.len());
     let mut rest = raw.as_bytes();
-    let wrong = |e| format!("`{}` {e}", raw.escape_debug());
+    let wrong = |e| format!("`{}` {e}", wire::shown(raw));
     while let Some(Octet::Plain(octet) | Octet::Escaped(octet)) =
         wire::next_octet(&mut rest).map_err(wrong)?
     {

@@ -30,6 +30,18 @@ pub struct Summary {
     pub answering: usize,
 }
 
+/// Where an instance stands in the order of all: its service, its id.
+pub type Place = (ServiceName, InstanceId);
+
+/// What is left of leases, up to a place.
+#[derive(Debug, Clone, Default)]
+pub struct Remaining {
+    /// Service, id, milliseconds left.
+    pub leases: Vec<(ServiceName, InstanceId, u64)>,
+    /// The last instance that was looked at; `None`: there were no more.
+    pub last: Option<Place>,
+}
+
 /// How many there are of what.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
@@ -132,33 +144,31 @@ impl Roster {
         self.brake.holds()
     }
 
-    /// What is left of leases with terms over `least_ms`, at most `limit` of them, after an instance.
+    /// What is left of leases with terms over `least_ms`, of at most `limit` instances after one.
     pub(in crate::view) fn remaining(
         &self,
-        after: Option<&(ServiceName, InstanceId)>,
+        after: Option<&Place>,
         least_ms: u64,
         limit: usize,
         now: LeaseTime,
-    ) -> (Vec<(ServiceName, InstanceId, u64)>, Option<(ServiceName, InstanceId)>) {
-        let mut seen = None;
-        let mut found = Vec::new();
+    ) -> Remaining {
+        let mut remaining = Remaining::default();
         let first = after.map_or(Bound::Unbounded, |(service, _)| Bound::Included(service));
-        let members = self
-            .services
-            .range::<ServiceName, _>((first, Bound::Unbounded))
-            .flat_map(|(_, m)| m.by_id.values());
-        let fresh = members.filter(|member| {
-            let at = (&member.instance().service, &member.instance().id);
-            after.is_none_or(|(service, id)| at > (service, id))
+        let services = self.services.range::<ServiceName, _>((first, Bound::Unbounded));
+        let fresh = services.flat_map(|(service, members)| {
+            let from = after.filter(|(last, _)| last == service).map(|(_, id)| id);
+            let from = from.map_or(Bound::Unbounded, Bound::Excluded);
+            members.by_id.range::<InstanceId, _>((from, Bound::Unbounded)).map(|(_, member)| member)
         });
         for member in fresh.take(limit) {
             let instance = member.instance();
+            let place = (instance.service.clone(), instance.id.clone());
             let long = instance.body.lease.millis().is_some_and(|term| term > least_ms);
             if let Some(left) = member.cell.lease.remaining_ms(now).filter(|_| long) {
-                found.push((instance.service.clone(), instance.id.clone(), left));
+                remaining.leases.push((place.0.clone(), place.1.clone(), left));
             }
-            seen = Some((instance.service.clone(), instance.id.clone()));
+            remaining.last = Some(place);
         }
-        (found, seen)
+        remaining
     }
 }

@@ -19,7 +19,7 @@ use super::cell::Cell;
 use super::lease::{LeaseTime, Renewal};
 use crate::registry::brake::{GlobalBrake, Lapses};
 use crate::registry::{Instance, InstanceId, Label, LeaseTerm, ServiceName, State};
-pub use list::{Listed, Summary, Tally};
+pub use list::{Listed, Place, Remaining, Summary, Tally};
 pub use publish::names_of;
 use wheel::Wheel;
 
@@ -233,7 +233,7 @@ impl Roster {
     pub(super) fn list(
         &mut self,
         maps: &Maps,
-        instance: Arc<Instance>,
+        instance: &Arc<Instance>,
         start: LeaseStart,
         now: LeaseTime,
     ) {

@@ -157,7 +157,9 @@ impl FileZone {
         types::check(rtype, rdata)?;
         let apex = owner.wire() == &*self.origin;
         match rtype {
-            types::SOA if !apex => return Err("an SOA record belongs to the zone's own name".into()),
+            types::SOA if !apex => {
+                return Err("an SOA record belongs to the zone's own name".into());
+            }
             types::NS if owner.iter().next() == Some(b"*") => {
                 return Err("a wildcard cannot be delegated (RFC 4592, section 4.2)".into());
             }

@@ -24,7 +24,8 @@ pub(super) fn complete(
 ) {
     let host = if kind == Kind::Registry { data.origin().into() } else { host };
     let ns = [NS, &*host].concat();
-    let apex_has = |data: &FileZone, rtype| data.node(&[]).is_some_and(|n| n.rrset(rtype).is_some());
+    let apex_has =
+        |data: &FileZone, rtype| data.node(&[]).is_some_and(|n| n.rrset(rtype).is_some());
     if !apex_has(data, types::SOA) {
         let mut soa = [&*ns, HOSTMASTER, &*host].concat();
         let minimum = settings.negative_ttl_secs;

@@ -189,9 +189,8 @@ impl Zones {
 
     fn conflict_in(&self, zone: &Zone, relative: &[u8]) -> Option<Conflict> {
         let whole = [relative, zone.name()].concat();
-        let conflict = |file: &str, line| {
-            Some(Conflict { name: wire::text(&whole), file: file.into(), line })
-        };
+        let conflict =
+            |file: &str, line| Some(Conflict { name: wire::text(&whole), file: file.into(), line });
         if let Some(place) = zone.data.place_of(relative) {
             return conflict(&place.file, place.line);
         }
@@ -277,6 +276,3 @@ fn zone_name(text: &str, kind: Kind) -> Result<Name, String> {
 fn about(file: &str, reason: String) -> ZoneFileError {
     ZoneFileError { file: file.into(), line: 0, reason }
 }
-
-
-

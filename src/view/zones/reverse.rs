@@ -68,9 +68,8 @@ fn decimal(label: &[u8]) -> Option<u8> {
     if label.len() > 3 || (label.len() > 1 && label.first() == Some(&b'0')) {
         return None;
     }
-    let digit = |sum: u16, octet: &u8| {
-        octet.is_ascii_digit().then(|| sum * 10 + u16::from(octet - b'0'))
-    };
+    let digit =
+        |sum: u16, octet: &u8| octet.is_ascii_digit().then(|| sum * 10 + u16::from(octet - b'0'));
     let value = label.iter().try_fold(0, digit)?;
     u8::try_from(value).ok().filter(|_| !label.is_empty())
 }

@@ -1,0 +1,100 @@
+//! The doors' counters, gathered for metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::answer::{self, counters};
+use crate::api::{datagram, http};
+use crate::net::{tcp, udp};
+use crate::registrar::Registrar;
+use crate::telemetry::{DnsFigures, Sources};
+
+/// A figure that is asked for.
+pub(super) type Gauge = Box<dyn Fn() -> usize + Send>;
+
+/// Where the figures are.
+pub(super) struct Figures {
+    registrar: Registrar,
+    pub(super) answers: Vec<Arc<answer::Counters>>,
+    pub(super) udp: Vec<Arc<udp::Counters>>,
+    pub(super) tcp: Option<Arc<tcp::Counters>>,
+    pub(super) tcp_open: Option<Gauge>,
+    pub(super) http: Option<http::Connections>,
+    pub(super) datagram: Option<datagram::Door>,
+}
+
+impl Figures {
+    pub(super) fn new(registrar: Registrar) -> Self {
+        let (answers, udp) = (Vec::new(), Vec::new());
+        Self { registrar, answers, udp, tcp: None, tcp_open: None, http: None, datagram: None }
+    }
+
+    /// The figures as they are now.
+    pub(super) fn sources(&self) -> Sources {
+        let dns_tcp = self.tcp_open.as_ref().map(|open| ("dns", open()));
+        let http = self.http.as_ref().map(|connections| ("http", connections.open()));
+        let mut further = self.udp_counters();
+        further.extend(self.tcp_counters());
+        further.extend(self.datagram.iter().flat_map(datagram::Door::figures));
+        Sources {
+            registrar: self.registrar.figures(),
+            dns: self.dns(),
+            tcp_connections: dns_tcp.into_iter().chain(http).collect(),
+            counters: further,
+        }
+    }
+
+    fn dns(&self) -> DnsFigures {
+        let totals = counters::sum(&self.answers);
+        let mut figures = DnsFigures {
+            truncated: totals.truncated.iter().sum(),
+            dropped: totals.dropped.iter().sum(),
+            ..DnsFigures::default()
+        };
+        for (place, transport) in counters::TRANSPORT_NAMES.into_iter().enumerate() {
+            let queries = counters::TYPE_NAMES.into_iter().zip(totals.queries[place]);
+            figures.queries.extend(queries.map(|(name, count)| (transport, name, count)));
+            let replies = counters::RCODE_NAMES.into_iter().zip(totals.replies[place]);
+            figures.replies.extend(replies.map(|(name, count)| (transport, name, count)));
+        }
+        figures
+    }
+
+    fn udp_counters(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let sum = |pick: fn(&udp::Counters) -> &AtomicU64| -> u64 {
+            self.udp.iter().map(|worker| pick(worker).load(Ordering::Relaxed)).sum()
+        };
+        vec![
+            ("dns_udp_received", "Datagrams that the UDP workers received.", sum(|c| &c.received)),
+            ("dns_udp_sent", "Replies that the UDP workers sent.", sum(|c| &c.sent)),
+            ("dns_udp_unsent", "Replies that the kernel did not take.", sum(|c| &c.unsent)),
+            ("dns_udp_ignored", "Datagrams that could not be queries.", sum(|c| &c.ignored)),
+            ("dns_udp_receive_errors", "Receive calls that failed.", sum(|c| &c.receive_errors)),
+            ("dns_udp_panics", "Batches lost to a defect.", sum(|c| &c.panics)),
+        ]
+    }
+
+    fn tcp_counters(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let Some(counters) = &self.tcp else { return Vec::new() };
+        let tcp::Counters { accepted, refused_total, refused_client, .. } = &**counters;
+        let tcp::Counters { timed_out_idle, timed_out_query, timed_out_write, .. } = &**counters;
+        let tcp::Counters { malformed, accept_errors, panics, .. } = &**counters;
+        [
+            ("dns_tcp_accepted", "DNS connections accepted.", accepted),
+            ("dns_tcp_refused_full", "DNS connections refused: too many in all.", refused_total),
+            (
+                "dns_tcp_refused_client",
+                "DNS connections refused: too many of a client.",
+                refused_client,
+            ),
+            ("dns_tcp_idle", "DNS connections closed without a query.", timed_out_idle),
+            ("dns_tcp_slow_queries", "DNS connections closed within a query.", timed_out_query),
+            ("dns_tcp_slow_readers", "DNS connections closed: replies not taken.", timed_out_write),
+            ("dns_tcp_malformed", "DNS connections closed: no message.", malformed),
+            ("dns_tcp_accept_errors", "Accept calls that failed.", accept_errors),
+            ("dns_tcp_panics", "DNS connections lost to a defect.", panics),
+        ]
+        .map(|(name, help, count)| (name, help, count.load(Ordering::Relaxed)))
+        .into()
+    }
+}

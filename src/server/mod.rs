@@ -1,0 +1,229 @@
+//! Wiring: build, start, drain, stop.
+//!
+//! [`run`] reads top down as a server's life: configuration, sockets, store, threads, signals, stop.
+
+mod doors;
+mod doors_figures;
+mod reload;
+mod zones;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{self, Config, Overrides, Probes};
+use crate::net::holder::{self, bind_error};
+use crate::registrar::{Registrar, Running};
+use crate::registry::Protocol;
+use crate::store::{DataDir, Loaded, Store, StoreError};
+use crate::view::View;
+use crate::{store, telemetry};
+use doors::{Doors, Sockets};
+use reload::Reloader;
+
+/// How long a stop may take: then the process ends with what is not finished.
+const STOP_WITHIN: Duration = Duration::from_millis(4_500);
+/// Open files that are asked for: all connections of all doors, and some.
+const OPEN_FILES: u64 = 16_384;
+
+/// What the command line says above the configuration file.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// The configuration file; none: the defaults.
+    pub config: Option<PathBuf>,
+    /// Instead of `dns.listen`, if any.
+    pub dns: Vec<SocketAddr>,
+    /// Instead of `http.listen`, if any.
+    pub http: Vec<SocketAddr>,
+    /// Instead of `udp.listen`, if any.
+    pub udp: Vec<SocketAddr>,
+    /// Instead of `store.data_dir`.
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Given {
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            dns: self.dns.clone(),
+            http: self.http.clone(),
+            udp: self.udp.clone(),
+            data_dir: self.data_dir.clone(),
+        }
+    }
+
+    fn load(&self) -> Result<Config, String> {
+        Config::load(self.config.as_deref(), &self.overrides()).map_err(|error| error.to_string())
+    }
+}
+
+/// Serves until a signal says to stop; the error says what to do.
+pub fn run(given: &Given) -> Result<(), String> {
+    let config = given.load()?;
+    telemetry::init_logs(&config.log)?;
+    raise_open_files();
+    let runtime = Runtime::new().map_err(|error| format!("no threads can be started: {error}"))?;
+    let _in_runtime = runtime.enter();
+    let signals =
+        Signals::listen().map_err(|error| format!("signals cannot be caught: {error}"))?;
+    let server = Server::start(given.clone(), config, &runtime)?;
+    runtime.block_on(signals.serve(&server));
+    tracing::info!("stopping");
+    server.stop(runtime)
+}
+
+/// What would keep the server from starting, or be wrong when it has; nothing: all is well.
+pub fn check(given: &Given) -> Vec<String> {
+    let config = given.load();
+    let zone_files = |dir: &Path| match &config {
+        Ok(config) => zones::load_from(config, Some(dir)).err().unwrap_or_default(),
+        Err(_) => Vec::new(), // reported as the configuration's errors
+    };
+    let mut probes = Probes {
+        bind_error: &mut |protocol, address, error| {
+            let protocol = match protocol {
+                Protocol::Tcp => holder::Protocol::Tcp,
+                Protocol::Udp => holder::Protocol::Udp,
+            };
+            bind_error(protocol, address, "another address", error)
+        },
+        zone_files: &mut { zone_files },
+    };
+    let report = config::check_config(given.config.as_deref(), &given.overrides(), &mut probes);
+    report
+        .findings
+        .into_iter()
+        .filter(|finding| !finding.well)
+        .map(|finding| finding.text)
+        .collect()
+}
+
+/// Copies the store of the data directory into `file`, also while a server runs on it.
+pub fn backup(given: &Given, file: &Path, overwrite: bool) -> Result<usize, String> {
+    let config = given.load()?;
+    store::backup(&config.store.data_dir, file, overwrite).map_err(|error| error.to_string())
+}
+
+/// A server that runs.
+struct Server {
+    doors: Doors,
+    registrar: Running,
+    reloader: Reloader,
+    // Held until the end: a second server must not come onto the directory.
+    _data_dir: DataDir,
+}
+
+impl Server {
+    fn start(given: Given, config: Config, runtime: &Runtime) -> Result<Self, String> {
+        let view = Arc::new(View::default());
+        view.set_zones(zones::load(&config).map_err(|errors| errors.join("\n"))?);
+        let data_dir = DataDir::lock(&config.store.data_dir, &who(&config));
+        let data_dir = data_dir.map_err(|error| error.to_string())?;
+        let sockets = Sockets::bind(&config)?;
+        let store = Store::open(data_dir.path()).map_err(|error| error.to_string())?;
+        let (sender, loaded) = sync_channel(1);
+        let tell = move |result| {
+            let _ = sender.send(result); // nobody waits any more: the server is stopping
+        };
+        let live = Arc::new(config::Live::new(config));
+        let now = crate::view::LeaseTime::default();
+        view.edit(now).set_settings(zones::settings(&live.get()));
+        let (registrar, running) = Registrar::start(store, view.clone(), tell)
+            .map_err(|error| format!("no threads can be started: {error}"))?;
+        let doors = Doors::open(sockets, &live, &view, &registrar, runtime)?;
+        let reloader =
+            Reloader::new(given, live, view, doors.access(), doors.keys(), doors.bounds());
+        let server = Self { doors, registrar: running, reloader, _data_dir: data_dir };
+        server.wait_for_load(&loaded)?;
+        Ok(server)
+    }
+
+    fn wait_for_load(&self, loaded: &Receiver<Result<Loaded, StoreError>>) -> Result<(), String> {
+        let loaded = loaded.recv().map_err(|_| "the registrar ended while loading".to_owned())?;
+        let loaded = loaded.map_err(|error| error.to_string())?;
+        for skipped in &loaded.skipped {
+            tracing::error!("not loaded: {skipped}");
+        }
+        self.reloader.drop_conflicting_zone_files();
+        let (instances, revision) = (loaded.instances, loaded.revision);
+        let addresses = self.doors.addresses();
+        tracing::info!(instances, revision, "ready {addresses}");
+        Ok(())
+    }
+
+    /// Answers what has been received, commits what is queued, and ends.
+    fn stop(self, runtime: Runtime) -> Result<(), String> {
+        let end = Instant::now() + STOP_WITHIN;
+        let (sender, finished) = sync_channel(1);
+        let stopping = std::thread::spawn(move || {
+            self.doors.close(&runtime);
+            self.registrar.stop();
+            runtime.shutdown_background();
+            let _ = sender.send(());
+        });
+        let left = end.saturating_duration_since(Instant::now());
+        if finished.recv_timeout(left).is_err() {
+            return Err(
+                "not everything could be finished in time; what was acknowledged is safe".into()
+            );
+        }
+        let _ = stopping.join();
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn who(config: &Config) -> String {
+    let list = |addresses: &[SocketAddr]| {
+        addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" ")
+    };
+    format!("dns {}, http {}", list(&config.dns.listen), list(&config.http.listen))
+}
+
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
+    if current.is_some_and(|current| current < wanted) {
+        let limit = Rlimit { current: Some(wanted), maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+        }
+    }
+}
+
+/// The signals that a server listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Reloads at each SIGHUP; returns at SIGTERM or SIGINT.
+    async fn serve(mut self, server: &Server) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    tracing::info!(pid = process::id(), "reloading");
+                    server.reloader.reload();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Sidecars as processes, each with its whole family in a process group that ends with the test.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+pub const ROLLCALL: &str = env!("CARGO_BIN_EXE_rollcall");
+
+/// Waits for a condition; its time limit only ends a test that has failed.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Which sidecar is tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `rollcall run`
+    Run,
+    /// The script, run by this.
+    Script(&'static [&'static str]),
+}
+
+impl Kind {
+    /// Whether its shell is installed; `sh` is everywhere.
+    pub fn is_there(self) -> bool {
+        match self {
+            Kind::Run => true,
+            Kind::Script(shell) => {
+                let run = Command::new(shell[0]).arg("--help").stdin(Stdio::null()).output();
+                run.is_ok()
+            }
+        }
+    }
+
+    /// The command line without options.
+    pub fn command(self) -> Vec<String> {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sidecar/rollcall-sidecar");
+        match self {
+            Kind::Run => vec![ROLLCALL.into(), "run".into()],
+            Kind::Script(shell) => {
+                let shell = shell.iter().map(|word| (*word).to_owned());
+                shell.chain([script.to_str().unwrap().to_owned()]).collect()
+            }
+        }
+    }
+}
+
+/// A running sidecar.
+pub struct Sidecar {
+    process: Child,
+}
+
+impl Sidecar {
+    /// Starts `command`, in a process group of its own and without our environment's ROLLCALL variables.
+    pub fn start(command: &[String]) -> Self {
+        let process = clean(Command::new(&command[0]).args(&command[1..]))
+            // A script that is killed leaves its directory behind.
+            .env("TMPDIR", env!("CARGO_TARGET_TMPDIR"))
+            .stdin(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        Self { process }
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        until("the sidecar's end", || {
+            status = self.process.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    pub fn exit_code(&mut self) -> i32 {
+        self.wait().code().unwrap()
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        // The group is ours alone; what is left of it must not outlive the test.
+        let _ = rustix::process::kill_process_group(self.pid(), Signal::KILL);
+        let _ = self.process.wait();
+    }
+}
+
+/// Without what the environment says to the client.
+pub fn clean(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ROLLCALL_")) {
+        command.env_remove(name);
+    }
+    command
+}
