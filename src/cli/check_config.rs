@@ -10,6 +10,7 @@ use super::serve;
 
 /// The same as for `serve`.
 #[derive(Debug, clap::Args)]
+#[group(skip)] // `serve` has a group of the same name
 pub(super) struct Args {
     #[command(flatten)]
     serve: serve::Args,

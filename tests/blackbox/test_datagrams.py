@@ -173,7 +173,18 @@ def test_an_old_datagram_is_badtime(keyed):
         reply = ask(server, key, "RC1 REGISTER web a 10.0.0.1:80", at=at)
         assert abs(int(re.fullmatch(r"RC1 BADTIME now=(\d+)", reply).group(1)) - time.time() * 1000) < 5000
     assert server.api.listed("web") == {}
-    assert ask(server, key, "RC1 REGISTER web a 10.0.0.1:80", at=now - 20_000).startswith("RC1 OK")
+    assert ask(server, key, "RC1 REGISTER web a 10.0.0.1:80", at=now + 20_000).startswith("RC1 OK")
+
+
+def test_a_datagram_from_before_the_start_is_badtime(keyed):
+    """A datagram of before a restart has no second effect after it, though the server remembers none."""
+    server, (key, _) = keyed
+    request = key.sign("RC1 REGISTER web a 10.0.0.1:80")
+    assert key.check(request, send(server, request)).startswith("RC1 OK")
+    assert ask(server, key, "RC1 DEREGISTER web a").startswith("RC1 OK")
+    server.restart()
+    assert key.check(request, send(server, request)).startswith("RC1 BADTIME")
+    assert server.api.listed("web") == {}
 
 
 def test_a_key_that_others_can_read_is_refused(servers, tmp_path):

@@ -115,12 +115,14 @@ def test_outside_the_zones(web):
 
 
 def test_the_longest_zone_wins(servers):
-    """The longest zone wins."""
+    """The longest zone wins; a service that would stand in a longer zone's place is refused."""
     server = servers({"dns": {"zones": ["internal.", "svc.internal."]}})
-    server.api.register("svc", "web", addresses=["10.0.0.1"])
     server.api.register("web", "a", addresses=["10.0.0.2"])
     assert server.dns.ask("web.svc.internal.").data() == ["10.0.0.2"]
     assert server.dns.ask("web.internal.").data() == ["10.0.0.2"]
+    assert server.dns.ask("nosuch.svc.internal.").records("authority")[0][0] == "svc.internal."
+    reply = server.api.call("PUT", "/api/v1/services/svc/instances/web", {"port": 80})
+    assert "svc.internal" in reply.problem(409)["detail"]
 
 
 def test_dot_local_is_refused(servers):

@@ -126,7 +126,7 @@ def test_a_mass_lapse_is_held_for_one_lease(server):
         assert set(reply.data()) == everybody and set(reply.ttls()) == {1}
         standings = {id: item["standing"] for id, item in server.api.listed("web").items()}
         assert standings == {f"w{number}": "live" if number <= 2 else "held" for number in range(1, 11)}
-        assert "held" in server.api.listed("web")["w10"]["why"]
+        assert "brake" in server.api.listed("web")["w10"]["why"]
         assert server.api.metric("rollcall_instances", standing="held") == 8
         watch = Watch(server)
         watch.until(lease.earliest + SECS - 0.1)
