@@ -78,9 +78,9 @@ pub(super) fn percent_encoded(text: &str) -> String {
     encoded
 }
 
-/// `L.S.Z` of an instance, in the first zone, without the final dot.
+/// `L.S.Z` of an instance, in the first zone: an absolute name, with the final dot.
 fn name(instance: &Instance, config: &Config) -> String {
-    let zone = config.dns.zones.first().map(|zone| zone.trim_end_matches('.')).unwrap_or_default();
+    let zone = config.dns.zones.first().map(String::as_str).unwrap_or_default();
     format!("{}.{}.{zone}", instance.label, instance.service)
 }
 
@@ -259,7 +259,7 @@ mod tests {
             serde_json::to_string(&view).unwrap(),
             concat!(
                 r#"{"service":"web","id":"Web 1","label":"web-1-a235d79c","#,
-                r#""name":"web-1-a235d79c.web.svc.internal","addresses":["10.0.0.5","fd00::5"],"#,
+                r#""name":"web-1-a235d79c.web.svc.internal.","addresses":["10.0.0.5","fd00::5"],"#,
                 r#""port":8080,"protocol":"tcp","ports":{"metrics":9090},"lease_secs":30,"#,
                 r#""expires_in_ms":28000,"tags":["blue"],"version":"2.1.0","weight":1,"#,
                 r#""priority":0,"meta":{"a":"1"},"state":"draining","state_reason":"deploy 42","#,
@@ -295,7 +295,7 @@ mod tests {
             serde_json::to_string(&view).unwrap(),
             concat!(
                 r#"{"service":"web","id":"Web 1","label":"web-1-a235d79c","#,
-                r#""name":"web-1-a235d79c.web.svc.internal","lease_secs":30,"#,
+                r#""name":"web-1-a235d79c.web.svc.internal.","lease_secs":30,"#,
                 r#""expires_in_ms":30000,"revision":3}"#
             )
         );

@@ -107,7 +107,7 @@ pub enum Refusal {
         name: String,
         /// The file.
         file: String,
-        /// The line.
+        /// The line; 0 if it is about the file as a whole.
         line: usize,
     },
     /// A bound of the registry is reached.
@@ -133,6 +133,9 @@ impl fmt::Display for Refusal {
             }
             Refusal::LabelIsTag { label } => {
                 write!(f, "the label `{label}` is a tag or version of an instance of this service")
+            }
+            Refusal::InZoneFile { name, file, line: 0 } => {
+                write!(f, "`{name}` is a zone of its own, by {file}")
             }
             Refusal::InZoneFile { name, file, line } => {
                 write!(f, "`{name}` is in the zone file {file}, line {line}")

@@ -107,6 +107,7 @@ impl Doors {
         view: &Arc<View>,
         registrar: &Registrar,
         runtime: &Runtime,
+        is_restart: bool,
     ) -> Result<Self, String> {
         let config = live.get();
         let token = secrets::load_token(&config.http)?;
@@ -129,7 +130,8 @@ impl Doors {
         doors
             .open_dns(sockets.dns_udp, sockets.dns_tcp, &config, view, registrar, runtime, &figures)
             .map_err(|error| start("DNS", &error))?;
-        let door = datagram::Door::new(doors.datagram_settings(&config), registrar.clone());
+        let door =
+            datagram::Door::new(doors.datagram_settings(&config, is_restart), registrar.clone());
         figures.lock().datagram = Some(door.clone());
         let threads = datagram::serve::serve(sockets.datagram, &door, &doors.stop);
         doors.threads.extend(threads.map_err(|error| start("datagram", &error))?);
@@ -193,7 +195,7 @@ impl Doors {
         Ok(())
     }
 
-    fn datagram_settings(&self, config: &Config) -> datagram::Settings {
+    fn datagram_settings(&self, config: &Config, is_restart: bool) -> datagram::Settings {
         let access = self.access.clone();
         let authorise = move |asked: &Asked<'_>| {
             let principal = match asked.key {
@@ -203,7 +205,10 @@ impl Doors {
             let action = if asked.verb == Verb::Renew { Action::Renew } else { Action::Own };
             access.authorise(&principal, action).map_err(|denied| denied.to_string().into())
         };
-        let start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        // What an earlier run took is not remembered, so nothing from before the start is taken. A first run
+        // has nothing to fear, and takes the whole window.
+        let start = if is_restart { now } else { Duration::ZERO };
         datagram::Settings {
             keys: self.keys.clone(),
             lease: self.bounds.clone(),

@@ -125,6 +125,7 @@ impl Server {
         let data_dir = DataDir::lock(&config.store.data_dir, &who(&config));
         let data_dir = data_dir.map_err(|error| error.to_string())?;
         let sockets = Sockets::bind(&config)?;
+        let is_restart = data_dir.path().join(store::FILE_NAME).exists();
         let store = Store::open(data_dir.path()).map_err(|error| error.to_string())?;
         let (sender, loaded) = sync_channel(1);
         let tell = move |result| {
@@ -135,7 +136,7 @@ impl Server {
         view.edit(now).set_settings(zones::settings(&live.get()));
         let (registrar, running) = Registrar::start(store, view.clone(), tell)
             .map_err(|error| format!("no threads can be started: {error}"))?;
-        let doors = Doors::open(sockets, &live, &view, &registrar, runtime)?;
+        let doors = Doors::open(sockets, &live, &view, &registrar, runtime, is_restart)?;
         let reloader =
             Reloader::new(given, live, view, doors.access(), doors.keys(), doors.bounds());
         let server = Self { doors, registrar: running, reloader, _data_dir: data_dir };

@@ -83,9 +83,10 @@ impl Listed {
         }
         match self.standing {
             Standing::Suspect => (false, "its lease has lapsed; a renewal revives it".to_owned()),
-            Standing::Held => {
-                (true, "its lease has lapsed, with too many others: the brake holds it".to_owned())
-            }
+            Standing::Held => (
+                true,
+                "held by the brake: its lease has lapsed, together with too many others".to_owned(),
+            ),
             Standing::Live if *state != State::Up => {
                 (true, format!("an operator set it to up, above its owner's {state}"))
             }
