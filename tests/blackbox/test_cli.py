@@ -49,7 +49,7 @@ def test_register_renew_and_deregister(cli, server):
         cli("register", "web", "w1", "--port", "8080", "--address", "10.0.0.1", "--tag", "blue", "--version", "2.1.0",
             "--weight", "3", "--priority", "1", "--named-port", "metrics=9090", "--meta", "rack=r1", "--lease", "60")
     )  # fmt: skip
-    assert "web/w1" in text and "w1.web.svc.internal" in text
+    assert "web/w1" in text and "w1.web.svc.internal." in text
     listed = server.api.get("web", "w1")
     wanted = {
         "addresses": ["10.0.0.1"], "port": 8080, "tags": ["blue"], "version": "2.1.0", "weight": 3, "priority": 1,
@@ -68,7 +68,7 @@ def test_register_renew_and_deregister(cli, server):
 def test_json(cli, server):
     """--json for programs, for every client's subcommand."""
     registered = json.loads(good(cli("--json", "register", "web", "w1", "--port", "80")))
-    assert registered["name"].rstrip(".") == "w1.web.svc.internal" and registered["lease_secs"] == 30
+    assert registered["name"] == "w1.web.svc.internal." and registered["lease_secs"] == 30
     assert json.loads(good(cli("renew", "web", "w1", "--json")))["expires_in_ms"] <= 30_000
     for arguments in (["drain", "web", "w1"], ["override", "web", "w1", "down"], ["override", "web", "w1", "--clear"]):
         assert json.loads(good(cli(*arguments, "--json")))["id"] == "w1"
@@ -100,7 +100,7 @@ def test_list_says_why(cli, server):
     assert "SERVICE" in head and "LEASE" in head and "ANSWERING" in head
     assert "10.0.0.1:8080" in first and "9 min 5" in first and first.rstrip().endswith("yes")
     assert "no end" in second and "disk failing" in second
-    assert "w1.web.svc.internal" in good(cli("list", "web", "w1"))
+    assert "w1.web.svc.internal." in good(cli("list", "web", "w1"))
     assert good(cli("list", "--services")).splitlines()[1].split() == ["web", "2", "1"]
 
 

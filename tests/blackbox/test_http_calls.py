@@ -20,17 +20,12 @@ FULL = {
 WEB1 = "/api/v1/services/web/instances/web-1"
 
 
-def absolute(name):
-    """The name with its final dot: the API may leave it out."""
-    return name.rstrip(".") + "."
-
-
 def test_register_answers_201_then_200(server):
     """PUT …/instances/{id}: 201 new, 200 listed, with the contract's fields."""
     first = server.api.call("PUT", WEB1, FULL).expect(201).json
     assert set(first) == {"service", "id", "label", "name", "lease_secs", "expires_in_ms", "revision"}
     assert first["service"] == "web" and first["id"] == "web-1" and first["label"] == "web-1"
-    assert absolute(first["name"]) == "web-1.web.svc.internal." and first["lease_secs"] == 30
+    assert first["name"] == "web-1.web.svc.internal." and first["lease_secs"] == 30
     assert 29_000 < first["expires_in_ms"] <= 30_000
     again = server.api.call("PUT", WEB1, FULL).expect(200).json
     assert {**again, "expires_in_ms": 0} == {**first, "expires_in_ms": 0}
@@ -70,7 +65,7 @@ def test_what_is_registered_is_listed(server):
     server.api.call("PUT", WEB1, FULL).expect(201)
     listed = server.api.get("web", "web-1")
     assert {key: listed[key] for key in FULL} == FULL
-    assert listed["label"] == "web-1" and absolute(listed["name"]) == "web-1.web.svc.internal."
+    assert listed["label"] == "web-1" and listed["name"] == "web-1.web.svc.internal."
     assert listed["answering"] is True and listed["standing"] == "live" and listed["why"]
     assert listed["health"] == "unchecked" and listed["override"] is None
     assert 0 < listed["expires_in_ms"] <= 30_000
