@@ -12,10 +12,13 @@ use crate::registry::{
     Change, Command, Instance, InstanceId, Outcome, Refusal, Registry, ServiceName,
 };
 use crate::store::{Batch, Loaded, Store, StoreError, Stored};
+use crate::view::zones::Conflict;
 use crate::view::{Cell, LeaseStart, LeaseTime, View, names_of};
 
-/// Serials that a commit reserves ahead: expiries move the serial without a commit.
-const SERIALS_AHEAD: u32 = 4096;
+/// Serials that are reserved ahead: much moves the serial without a commit, and none that was shown may come again.
+const SERIALS_AHEAD: u32 = 65_536;
+/// Removals that one commit takes at most, so that commands do not wait for all that a mass expiry owes.
+const OWED_A_COMMIT: usize = 4_096;
 
 /// The two times that a step is given.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +80,12 @@ impl Core {
 
     /// Loads everything that is stored, a service at a time: it is published when it is whole. Each lease runs
     /// its term again, at most what was left when it was last flushed, spread so that they do not end together.
-    pub fn load(&mut self, now: impl Fn() -> LeaseTime) -> Result<Loaded, StoreError> {
+    /// `None` if `stop` said to leave off.
+    pub fn load(
+        &mut self,
+        now: impl Fn() -> LeaseTime,
+        stop: impl Fn() -> bool,
+    ) -> Result<Option<Loaded>, StoreError> {
         let Self { registry, store, view, .. } = self;
         let mut service: Vec<Stored> = Vec::new();
         let mut publish = |service: &mut Vec<Stored>| {
@@ -89,33 +97,50 @@ impl Core {
                 edit.list(&instance, LeaseStart::Remaining(remaining));
             }
         };
+        let mut stopped = false;
         let loaded = store.load(|stored| {
+            if stopped {
+                return;
+            }
             if service.last().is_some_and(|last| last.instance.service != stored.instance.service) {
                 publish(&mut service);
+                stopped = stop();
             }
             service.push(stored);
         })?;
+        if stopped {
+            return Ok(None);
+        }
         publish(&mut service);
         self.registry.advance_to(loaded.revision);
-        self.reserved_serial = loaded.serial;
-        self.view.set_serial(loaded.serial);
+        self.reserve_serials();
         self.view.set_loaded();
-        Ok(loaded)
+        Ok(Some(loaded))
     }
 
     /// Takes a batch of commands, and instances whose leases are over, from decision to acknowledgement.
-    pub fn step(&mut self, jobs: Vec<Job>, expired: &[Arc<Cell>], now: Now) {
+    ///
+    /// The time is asked for again after the commit: a lease begins when its registration is acknowledged.
+    pub fn step(&mut self, jobs: Vec<Job>, expired: &[Arc<Cell>], now: impl Fn() -> Now) {
+        let began = now();
         for cell in expired {
-            self.forget(cell, now);
+            self.forget(cell, began);
         }
         let mut changes = Vec::new();
-        let decided = jobs.into_iter().map(|job| self.decide(job, now, &mut changes)).collect();
-        match self.commit(&changes, &[]) {
-            Ok(()) => self.publish(decided, now.lease),
-            Err(reason) => {
-                self.registry.undo(&changes);
-                self.settle_without_store(decided, &reason, now.lease);
-            }
+        let decided = jobs.into_iter().map(|job| self.decide(job, began, &mut changes)).collect();
+        let committed = self.commit(&changes, &[]);
+        if let Err(reason) = committed {
+            self.registry.undo(&changes);
+            self.settle_without_store(decided, &reason, now().lease);
+        } else {
+            self.publish(decided, now().lease);
+        }
+    }
+
+    /// Reserves serials ahead of those that were shown, if there are few left.
+    pub fn reserve_serials(&mut self) {
+        if self.reserve_serial() != self.reserved_serial {
+            let _ = self.write(&[], &[]); // said and counted there; the next change reserves too
         }
     }
 
@@ -155,8 +180,10 @@ impl Core {
             Command::Register { service, id, .. } => Kind::Register(service.clone(), id.clone()),
             _ => Kind::Other,
         };
-        let result = self.registry.apply(job.command, now.unix_ms);
-        let result = result.and_then(|outcome| self.refuse_zone_file_names(outcome));
+        let mut result = self.registry.apply(job.command, now.unix_ms);
+        if matches!(kind, Kind::Register(..)) {
+            result = result.and_then(|outcome| self.refuse_zone_file_names(outcome));
+        }
         if let Ok(outcome) = &result {
             changes.extend(outcome.changes.iter().cloned());
         }
@@ -165,13 +192,18 @@ impl Core {
 
     /// A name that a zone file has is the zone file's.
     fn refuse_zone_file_names(&mut self, outcome: Outcome) -> Result<Outcome, Refusal> {
-        let new = outcome.changes.iter().find_map(|change| change.after.as_ref());
-        let conflict = new.and_then(|instance| self.view.zones().1.conflict(&names_of(instance)));
-        match conflict {
+        let names = |instance: &Option<Arc<Instance>>| instance.as_deref().map(names_of);
+        let mut new = Vec::new();
+        for change in &outcome.changes {
+            let before = names(&change.before).unwrap_or_default();
+            new.extend(names(&change.after).unwrap_or_default());
+            new.retain(|name| !before.contains(name));
+        }
+        match self.view.zones().1.conflict(&new) {
             None => Ok(outcome),
             Some(conflict) => {
                 self.registry.undo(&outcome.changes);
-                let (name, file, line) = (conflict.name, conflict.file, conflict.line);
+                let Conflict { name, file, line, .. } = conflict;
                 Err(Refusal::InZoneFile { name, file, line })
             }
         }
@@ -183,19 +215,37 @@ impl Core {
         changes: &[Change],
         remaining: &[(ServiceName, InstanceId, u64)],
     ) -> Result<(), String> {
+        while self.owed.len() > OWED_A_COMMIT {
+            let slice: Vec<Change> = self.owed.iter().take(OWED_A_COMMIT).cloned().collect();
+            self.write(&slice, &[])?;
+            self.owed.drain(..OWED_A_COMMIT);
+        }
         if changes.is_empty() && self.owed.is_empty() && remaining.is_empty() {
             return Ok(());
         }
         let all: Vec<Change> = self.owed.iter().chain(changes).cloned().collect();
+        let written = self.write(&all, remaining);
+        if written.is_ok() {
+            self.owed.clear();
+        }
+        // Nobody waits for what is owed: it is tried again.
+        if changes.is_empty() { Ok(()) } else { written }
+    }
+
+    /// One commit.
+    fn write(
+        &mut self,
+        changes: &[Change],
+        remaining: &[(ServiceName, InstanceId, u64)],
+    ) -> Result<(), String> {
         let serial = self.reserve_serial();
-        let batch = Batch { changes: &all, remaining, revision: self.registry.revision(), serial };
+        let batch = Batch { changes, remaining, revision: self.registry.revision(), serial };
         let began = Instant::now();
         match self.store.commit(&batch) {
             Ok(()) => {
                 self.gauges.committed(began.elapsed().as_secs_f64());
-                self.gauges.changes.add(all.len() as u64);
+                self.gauges.changes.add(changes.len() as u64);
                 self.gauges.available();
-                self.owed.clear();
                 self.reserved_serial = serial;
                 Ok(())
             }
@@ -204,7 +254,7 @@ impl Core {
                 if self.gauges.unavailable(&reason) {
                     tracing::error!(reason, "changes are refused until the store works again");
                 }
-                if changes.is_empty() { Ok(()) } else { Err(reason) }
+                Err(reason)
             }
         }
     }

@@ -94,11 +94,11 @@ pub struct Registrar(Arc<Shared>);
 
 impl Registrar {
     /// Starts the registrar on a store: its thread loads the registry, then `loaded` is called there with what
-    /// came of it; the lease thread begins after that.
+    /// came of it (`None`: it was stopped before the end); the lease thread begins after that.
     pub fn start(
         store: Store,
         view: Arc<View>,
-        loaded: impl FnOnce(Result<Loaded, StoreError>) + Send + 'static,
+        loaded: impl FnOnce(Result<Option<Loaded>, StoreError>) + Send + 'static,
     ) -> std::io::Result<(Self, Running)> {
         let shared = Arc::new(Shared::new(view));
         let running = threads::start(&shared, store, loaded)?;
@@ -123,6 +123,11 @@ impl Registrar {
         self.submit(command, Box::new(ack));
         let stopping = || Refusal::Unavailable("the server is stopping".to_owned());
         receiver.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// Calls `then`, on the registrar's thread, when all that was submitted before is published or refused.
+    pub fn after_queued(&self, then: impl FnOnce() + Send + 'static) {
+        self.0.push_barrier(Box::new(then));
     }
 
     /// Renews a lease for its term from now.

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,6 +24,8 @@ const BATCH: usize = 4_096;
 const TICK: Duration = Duration::from_millis(20);
 /// How long owed removals wait for the next try when the store does not work.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often the registrar looks around when nothing is asked of it.
+const LOOK_AROUND: Duration = Duration::from_secs(10);
 /// How often what is left of long leases is flushed.
 const FLUSH_EVERY: Duration = Duration::from_secs(120);
 /// Leases with longer terms than this have what is left of them flushed.
@@ -43,7 +46,19 @@ pub struct Shared {
 struct Queue {
     jobs: VecDeque<Job>,
     expired: Vec<Arc<Cell>>,
+    /// Called when all that was queued before them is published or refused.
+    barriers: Vec<Barrier>,
     closed: bool,
+}
+
+/// Called once, on the registrar's thread.
+pub(super) type Barrier = Box<dyn FnOnce() + Send>;
+
+/// What the registrar takes from its queue.
+struct Taken {
+    jobs: Vec<Job>,
+    expired: Vec<Arc<Cell>>,
+    barriers: Vec<Barrier>,
 }
 
 impl Shared {
@@ -68,14 +83,27 @@ impl Shared {
         Ok(())
     }
 
+    /// Queues a barrier; it is dropped if there is no thread any more.
+    pub(super) fn push_barrier(&self, barrier: Barrier) {
+        let mut queue = self.queue.lock();
+        if !queue.closed {
+            queue.barriers.push(barrier);
+            self.wake.notify_one();
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.queue.lock().closed
+    }
+
     pub(super) fn figures(&self) -> Figures {
-        let (tally, services, global_brake) = self.view.tally();
+        let (tally, global_brake) = self.view.tally();
         let commits = self.gauges.commits();
         Figures {
             loaded: self.view.loaded(),
             instances: tally.instances,
             endless: tally.endless,
-            services,
+            services: tally.services,
             answering: tally.answering,
             services_braked: tally.services_braked,
             global_brake,
@@ -104,20 +132,22 @@ impl Shared {
     }
 
     /// Waits for work, or until `until`; `None` when there will be no more.
-    fn take(&self, until: Option<Instant>) -> Option<(Vec<Job>, Vec<Arc<Cell>>)> {
+    fn take(&self, until: Instant) -> Option<Taken> {
         let mut queue = self.queue.lock();
-        while queue.jobs.is_empty() && queue.expired.is_empty() {
+        while queue.jobs.is_empty() && queue.expired.is_empty() && queue.barriers.is_empty() {
             if queue.closed {
                 return None;
             }
-            match until {
-                None => self.wake.wait(&mut queue),
-                Some(until) if self.wake.wait_until(&mut queue, until).timed_out() => break,
-                Some(_) => {}
+            if self.wake.wait_until(&mut queue, until).timed_out() {
+                break;
             }
         }
         let count = queue.jobs.len().min(BATCH);
-        Some((queue.jobs.drain(..count).collect(), std::mem::take(&mut queue.expired)))
+        let jobs: Vec<_> = queue.jobs.drain(..count).collect();
+        let expired = std::mem::take(&mut queue.expired);
+        let all = queue.jobs.is_empty();
+        let barriers = if all { std::mem::take(&mut queue.barriers) } else { Vec::new() };
+        Some(Taken { jobs, expired, barriers })
     }
 }
 
@@ -126,7 +156,7 @@ pub struct Running {
     shared: Arc<Shared>,
     stop_judging: Arc<AtomicBool>,
     registrar: JoinHandle<()>,
-    judge: JoinHandle<()>,
+    judges: [JoinHandle<()>; 2],
 }
 
 impl Running {
@@ -136,42 +166,65 @@ impl Running {
         self.shared.wake.notify_one();
         let _ = self.registrar.join();
         self.stop_judging.store(true, Ordering::Release);
-        let _ = self.judge.join();
+        for judge in self.judges {
+            let _ = judge.join();
+        }
     }
 }
 
 pub(super) fn start(
     shared: &Arc<Shared>,
     store: Store,
-    loaded: impl FnOnce(Result<Loaded, StoreError>) + Send + 'static,
+    loaded: impl FnOnce(Result<Option<Loaded>, StoreError>) + Send + 'static,
 ) -> io::Result<Running> {
     let stop_judging = Arc::new(AtomicBool::new(false));
+    let clock = {
+        let (shared, stop) = (shared.clone(), stop_judging.clone());
+        let tick = move || tick(&shared.clock, &stop);
+        Builder::new().name("lease-clock".into()).spawn(move || or_abort("lease-clock", tick))?
+    };
     let judge = {
         let (shared, stop) = (shared.clone(), stop_judging.clone());
-        Builder::new().name("leases".into()).spawn(move || judge(&shared, &stop))?
+        let judge = move || judge(&shared, &stop);
+        Builder::new().name("leases".into()).spawn(move || or_abort("leases", judge))?
     };
     let registrar = {
         let shared = shared.clone();
-        Builder::new().name("registrar".into()).spawn(move || run(&shared, store, loaded))?
+        let run = move || run(&shared, store, loaded);
+        Builder::new().name("registrar".into()).spawn(move || or_abort("registrar", run))?
     };
-    Ok(Running { shared: shared.clone(), stop_judging, registrar, judge })
+    Ok(Running { shared: shared.clone(), stop_judging, registrar, judges: [clock, judge] })
 }
 
-fn run(shared: &Shared, store: Store, loaded: impl FnOnce(Result<Loaded, StoreError>)) {
+/// Without one of these threads the server would look alive and be none: it ends, and is started anew. What it
+/// acknowledged is durable.
+fn or_abort(thread: &str, work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        tracing::error!("the thread `{thread}` has failed by a defect of ours: the server ends");
+        std::process::abort();
+    }
+}
+
+fn run(shared: &Shared, store: Store, loaded: impl FnOnce(Result<Option<Loaded>, StoreError>)) {
     let mut core = Core::new(store, shared.view.clone(), shared.gauges.clone());
-    let result = core.load(|| shared.clock.now());
-    let failed = result.is_err();
+    let result = core.load(|| shared.clock.now(), || shared.is_closed());
+    let is_loaded = matches!(result, Ok(Some(_)));
+    shared.gauges.revision.store(core.revision(), Ordering::Relaxed);
     loaded(result);
-    if failed {
+    if !is_loaded {
         return;
     }
     let mut flush = Flush::new();
     loop {
-        let retry = core.owes().then(|| Instant::now() + RETRY);
-        let until = retry.map_or(flush.next, |retry| retry.min(flush.next));
-        let Some((jobs, expired)) = shared.take(Some(until)) else { return };
-        core.step(jobs, &expired, shared.now());
+        let wait = if core.owes() { RETRY } else { LOOK_AROUND };
+        let until = flush.next.min(Instant::now() + wait);
+        let Some(taken) = shared.take(until) else { return };
+        core.step(taken.jobs, &taken.expired, || shared.now());
         shared.gauges.revision.store(core.revision(), Ordering::Relaxed);
+        for barrier in taken.barriers {
+            barrier();
+        }
+        core.reserve_serials();
         if Instant::now() >= flush.next {
             core.flush(&flush.slice(shared));
         }
@@ -201,28 +254,56 @@ impl Flush {
     }
 }
 
+/// Ticks the lease clock, and does nothing else: what takes time elsewhere is no pause of the process.
+fn tick(clock: &Clock, stop: &AtomicBool) {
+    let mut known = 0;
+    while !stop.load(Ordering::Acquire) {
+        clock.tick();
+        let paused = clock.paused_ms();
+        if paused > known {
+            let paused_ms = paused - known;
+            tracing::warn!(paused_ms, "the process could not run: every lease got that time back");
+            known = paused;
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
 /// The lease thread: the one judge of lapses.
 fn judge(shared: &Shared, stop: &AtomicBool) {
-    let paused = AtomicU64::new(0);
+    let mut braked = (0, false);
     while !stop.load(Ordering::Acquire) {
-        let now = shared.clock.tick();
-        let pauses = shared.clock.paused_ms();
-        let new = pauses - paused.swap(pauses, Ordering::Relaxed);
-        if new > 0 {
-            tracing::warn!(
-                paused_ms = new,
-                "the process could not run: every lease got that time back"
-            );
-        }
         // Until all is loaded nothing is judged: leases begin when their service is published.
         if shared.view.loaded() {
-            let expired = shared.view.tick(now);
+            let expired = shared.view.tick(shared.clock.now());
             if !expired.is_empty() {
                 tracing::info!(expired = expired.len(), "leases are over");
                 shared.queue.lock().expired.extend(expired);
                 shared.wake.notify_one();
             }
+            braked = tell_of_brake(&shared.view, braked);
         }
         std::thread::sleep(TICK);
     }
+}
+
+/// Logs what the brake holds, when that changes.
+fn tell_of_brake(view: &View, before: (usize, bool)) -> (usize, bool) {
+    let (tally, global) = view.tally();
+    let now = (tally.services_braked, global);
+    if now != before {
+        let held: usize = tally.instances.iter().map(|by_standing| by_standing[2]).sum();
+        let services = tally.services_braked;
+        if held > 0 {
+            tracing::warn!(
+                held,
+                services,
+                global,
+                "the brake holds instances whose leases lapsed together"
+            );
+        } else {
+            tracing::info!("the brake holds nothing any more");
+        }
+    }
+    now
 }

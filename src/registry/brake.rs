@@ -86,6 +86,8 @@ impl GlobalBrake {
     }
 
     /// Judges anew: `lapses` over all services within one term, `held` of them held now.
+    ///
+    /// Those that it has let go count as lapsed on: letting go is no recovery.
     pub fn tick(&mut self, now_ms: u64, lapses: Lapses, held: usize) -> Verdict {
         match *self {
             GlobalBrake::Off if lapses.brake_all() => {
@@ -93,10 +95,7 @@ impl GlobalBrake {
                 Verdict::Hold
             }
             GlobalBrake::Off => Verdict::Keep,
-            _ if !lapses.are_most() => {
-                *self = GlobalBrake::Off;
-                Verdict::End
-            }
+            GlobalBrake::Holding { .. } if !lapses.are_most() => self.end(),
             GlobalBrake::Holding { since_ms }
                 if now_ms.saturating_sub(since_ms) < GLOBAL_HOLD_MS =>
             {
@@ -106,12 +105,25 @@ impl GlobalBrake {
                 *self = GlobalBrake::Releasing { since_ms: now_ms, held, let_go: 0 };
                 Verdict::Keep
             }
+            GlobalBrake::Releasing { let_go, .. }
+                if held == 0 || lapses.lapsed + let_go <= lapses.live =>
+            {
+                self.end()
+            }
             GlobalBrake::Releasing { since_ms, held: at_first, let_go } => {
-                let due = due(now_ms.saturating_sub(since_ms), at_first).saturating_sub(let_go);
+                // Some may have come to be held since it began to let go: they go at the same rate.
+                let at_first = at_first.max(held + let_go);
+                let due = due(now_ms.saturating_sub(since_ms), at_first);
+                let due = due.saturating_sub(let_go).min(held);
                 *self = GlobalBrake::Releasing { since_ms, held: at_first, let_go: let_go + due };
                 if due == 0 { Verdict::Keep } else { Verdict::LetGo(due) }
             }
         }
+    }
+
+    fn end(&mut self) -> Verdict {
+        *self = GlobalBrake::Off;
+        Verdict::End
     }
 }
 
@@ -160,9 +172,23 @@ mod tests {
         assert_eq!(brake.tick(end, lapses(0, 100), 100), Verdict::Keep);
         assert_eq!(brake.tick(end + 60_000, lapses(0, 100), 100), Verdict::LetGo(15));
         assert_eq!(brake.tick(end + 60_000, lapses(0, 85), 85), Verdict::Keep);
-        assert_eq!(brake.tick(end + 7 * 60_000, lapses(0, 85), 85), Verdict::LetGo(90));
+        assert_eq!(brake.tick(end + 7 * 60_000, lapses(0, 85), 85), Verdict::LetGo(85));
         assert_eq!(brake.tick(end + 7 * 60_000, lapses(0, 0), 0), Verdict::End);
         assert!(!brake.holds());
+    }
+
+    #[test]
+    fn letting_go_is_no_recovery() {
+        let mut brake = GlobalBrake::Off;
+        brake.tick(0, lapses(40, 60), 0);
+        brake.tick(GLOBAL_HOLD_MS, lapses(40, 60), 60);
+        let mut held = 60;
+        for minute in 1..=6 {
+            let verdict = brake.tick(GLOBAL_HOLD_MS + minute * 60_000, lapses(40, held), held);
+            assert_eq!(verdict, Verdict::LetGo(9), "minute {minute}");
+            held -= 9;
+        }
+        assert_eq!(brake.tick(GLOBAL_HOLD_MS + 7 * 60_000, lapses(94, 6), 6), Verdict::End);
     }
 
     #[test]

@@ -11,11 +11,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::config::{self, Config, Overrides, Probes};
 use crate::net::holder::{self, bind_error};
@@ -71,10 +72,10 @@ pub fn run(given: &Given) -> Result<(), String> {
     let _in_runtime = runtime.enter();
     let signals =
         Signals::listen().map_err(|error| format!("signals cannot be caught: {error}"))?;
-    let server = Server::start(given.clone(), config, &runtime)?;
-    runtime.block_on(signals.serve(&server));
+    let (server, loaded) = Server::start(given.clone(), config, &runtime)?;
+    let served = runtime.block_on(signals.serve(&server, loaded));
     tracing::info!("stopping");
-    server.stop(runtime)
+    server.stop(runtime).and(served)
 }
 
 /// What would keep the server from starting, or be wrong when it has; nothing: all is well.
@@ -109,6 +110,9 @@ pub fn backup(given: &Given, file: &Path, overwrite: bool) -> Result<usize, Stri
     store::backup(&config.store.data_dir, file, overwrite).map_err(|error| error.to_string())
 }
 
+/// What comes of loading the registry.
+type Loading = oneshot::Receiver<Result<Option<Loaded>, StoreError>>;
+
 /// A server that runs.
 struct Server {
     doors: Doors,
@@ -119,7 +123,8 @@ struct Server {
 }
 
 impl Server {
-    fn start(given: Given, config: Config, runtime: &Runtime) -> Result<Self, String> {
+    /// A server whose doors are open and whose registry is being loaded.
+    fn start(given: Given, config: Config, runtime: &Runtime) -> Result<(Self, Loading), String> {
         let view = Arc::new(View::default());
         view.set_zones(zones::load(&config).map_err(|errors| errors.join("\n"))?);
         let data_dir = DataDir::lock(&config.store.data_dir, &who(&config));
@@ -127,7 +132,8 @@ impl Server {
         let sockets = Sockets::bind(&config)?;
         let is_restart = data_dir.path().join(store::FILE_NAME).exists();
         let store = Store::open(data_dir.path()).map_err(|error| error.to_string())?;
-        let (sender, loaded) = sync_channel(1);
+        view.set_serial(store.serial().map_err(|error| error.to_string())?);
+        let (sender, loaded) = oneshot::channel();
         let tell = move |result| {
             let _ = sender.send(result); // nobody waits any more: the server is stopping
         };
@@ -137,16 +143,13 @@ impl Server {
         let (registrar, running) = Registrar::start(store, view.clone(), tell)
             .map_err(|error| format!("no threads can be started: {error}"))?;
         let doors = Doors::open(sockets, &live, &view, &registrar, runtime, is_restart)?;
-        let reloader =
-            Reloader::new(given, live, view, doors.access(), doors.keys(), doors.bounds());
-        let server = Self { doors, registrar: running, reloader, _data_dir: data_dir };
-        server.wait_for_load(&loaded)?;
-        Ok(server)
+        let reloader = Reloader::new(given, live, view, registrar, &doors);
+        Ok((Self { doors, registrar: running, reloader, _data_dir: data_dir }, loaded))
     }
 
-    fn wait_for_load(&self, loaded: &Receiver<Result<Loaded, StoreError>>) -> Result<(), String> {
-        let loaded = loaded.recv().map_err(|_| "the registrar ended while loading".to_owned())?;
-        let loaded = loaded.map_err(|error| error.to_string())?;
+    /// The registry is loaded, or was left off by a stop.
+    fn is_loaded(&self, loaded: Result<Option<Loaded>, StoreError>) -> Result<(), String> {
+        let Some(loaded) = loaded.map_err(|error| error.to_string())? else { return Ok(()) };
         for skipped in &loaded.skipped {
             tracing::error!("not loaded: {skipped}");
         }
@@ -214,12 +217,17 @@ impl Signals {
         })
     }
 
-    /// Reloads at each SIGHUP; returns at SIGTERM or SIGINT.
-    async fn serve(mut self, server: &Server) {
+    /// Reloads at each SIGHUP; returns at SIGTERM or SIGINT, or if the registry cannot be loaded.
+    async fn serve(mut self, server: &Server, mut loading: Loading) -> Result<(), String> {
+        let mut is_loading = true;
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return Ok(()),
+                _ = self.interrupt.recv() => return Ok(()),
+                loaded = &mut loading, if is_loading => {
+                    is_loading = false;
+                    server.is_loaded(loaded.map_err(|_| "the registrar ended while loading")?)?;
+                }
                 _ = self.hang_up.recv() => {
                     tracing::info!(pid = process::id(), "reloading");
                     server.reloader.reload();

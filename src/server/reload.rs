@@ -4,24 +4,30 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
+use super::doors::Doors;
 use super::{Given, zones};
 use crate::access::Access;
 use crate::access::key::Keys;
 use crate::api::secrets;
 use crate::config::{Lease, Live};
+use crate::registrar::Registrar;
 use crate::telemetry;
 use crate::view::View;
+use crate::view::zones::Conflict;
 
 /// What a reload reaches.
 pub(super) struct Reloader {
     given: Given,
     live: Arc<Live>,
     view: Arc<View>,
+    registrar: Registrar,
     access: Arc<Access>,
     keys: Arc<Keys>,
     bounds: Arc<RwLock<Lease>>,
+    /// Zone files that are not served because they cover what was listed first.
+    left_out: Arc<Mutex<Vec<Arc<str>>>>,
 }
 
 impl Reloader {
@@ -29,11 +35,11 @@ impl Reloader {
         given: Given,
         live: Arc<Live>,
         view: Arc<View>,
-        access: Arc<Access>,
-        keys: Arc<Keys>,
-        bounds: Arc<RwLock<Lease>>,
+        registrar: Registrar,
+        doors: &Doors,
     ) -> Self {
-        Self { given, live, view, access, keys, bounds }
+        let (access, keys, bounds) = (doors.access(), doors.keys(), doors.bounds());
+        Self { given, live, view, registrar, access, keys, bounds, left_out: Arc::default() }
     }
 
     /// Reloads what can be reloaded, and logs what cannot.
@@ -63,23 +69,37 @@ impl Reloader {
         tracing::info!("reloaded");
     }
 
+    /// New zones are in force at once, so that nobody registers what they have; those that cover what is listed
+    /// already are taken back.
     fn reload_zones(&self) {
+        let old = self.view.zones().1;
         match zones::load(&self.live.get()) {
-            Ok(new) => match zones::conflict(&new, &self.view) {
-                None => self.view.set_zones(new),
-                Some(conflict) => tracing::error!(
-                    "the zones stay as they were: {} line {} would cover `{}`, which is listed",
-                    conflict.file,
-                    conflict.line,
-                    conflict.name
-                ),
-            },
+            Ok(new) => self.view.set_zones(new),
             Err(errors) => {
                 for error in errors {
                     tracing::error!("the zones stay as they were: {error}");
                 }
+                return;
             }
         }
+        let (view, left_out, config) = (self.view.clone(), self.left_out.clone(), self.live.get());
+        // What was registered before the change is listed by then.
+        self.registrar.after_queued(move || {
+            let mut left_out = left_out.lock();
+            let Some(conflict) = zones::conflict(&view.zones().1, &view) else {
+                return left_out.clear();
+            };
+            say_left_out(&conflict);
+            let without = zones::load_without(&config, &left_out).ok();
+            let without = without.filter(|zones| zones::conflict(zones, &view).is_none());
+            match without.filter(|_| left_out.contains(&conflict.zone_file)) {
+                Some(zones) => view.set_zones(zones),
+                None => {
+                    tracing::error!("the zones stay as they were");
+                    view.set_zones(old);
+                }
+            }
+        });
     }
 
     fn reload_secrets(&self) {
@@ -96,20 +116,27 @@ impl Reloader {
 
     /// After the start: a zone file that covers what the store had listed is not served.
     pub(super) fn drop_conflicting_zone_files(&self) {
-        let mut left_out = Vec::new();
+        let mut left_out = self.left_out.lock();
         while let Some(conflict) = zones::conflict(&self.view.zones().1, &self.view) {
-            let (file, line, name) = (conflict.file, conflict.line, conflict.name);
-            tracing::error!(
-                "{file} is not loaded: its line {line} would cover `{name}`, which is listed"
-            );
-            if left_out.contains(&file) {
-                return;
+            let (name, file) = (&conflict.name, &conflict.file);
+            if conflict.line == 0 {
+                return tracing::error!(
+                    "`{name}` is listed, and a zone of its own by {file}: that wins"
+                );
             }
-            left_out.push(file);
+            say_left_out(&conflict);
+            left_out.push(conflict.zone_file);
             match zones::load_without(&self.live.get(), &left_out) {
                 Ok(zones) => self.view.set_zones(zones),
                 Err(errors) => return tracing::error!("{}", errors.join("\n")),
             }
         }
     }
+}
+
+fn say_left_out(conflict: &Conflict) {
+    let Conflict { name, file, line, zone_file } = conflict;
+    tracing::error!(
+        "{zone_file} is not loaded: {file} line {line} would cover `{name}`, which is listed"
+    );
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::config::Config;
 use crate::dns::zone_file;
@@ -23,9 +24,9 @@ pub(super) fn load_from(config: &Config, dir: Option<&Path>) -> Result<Zones, Ve
 }
 
 /// The same without some of the zone files.
-pub(super) fn load_without(config: &Config, left_out: &[String]) -> Result<Zones, Vec<String>> {
+pub(super) fn load_without(config: &Config, left_out: &[Arc<str>]) -> Result<Zones, Vec<String>> {
     let mut files = read(config.dns.zone_dir.as_deref())?;
-    files.retain(|file| !left_out.iter().any(|out| **out == **file.file()));
+    files.retain(|file| !left_out.contains(file.file()));
     build(config, files)
 }
 

@@ -115,6 +115,12 @@ impl Store {
         })
     }
 
+    /// Where the zones' serial goes on.
+    pub fn serial(&self) -> Result<u32, StoreError> {
+        let read = self.conn.query_row("SELECT serial FROM registry", [], |row| row.get(0));
+        read.map_err(|error| StoreError::sqlite(&self.path, &error))
+    }
+
     /// Makes a batch durable, whole or not at all. After an error the next batch may succeed.
     ///
     /// When the disk fails in the very act of syncing, a refused batch can be on it nevertheless, and a crash

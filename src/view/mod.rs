@@ -79,9 +79,9 @@ impl View {
     }
 
     /// Replaces the zones as a whole.
-    pub fn set_zones(&self, zones: Zones) {
+    pub fn set_zones(&self, zones: impl Into<Arc<Zones>>) {
         let mut place = self.zones.write();
-        *place = Arc::new(zones);
+        *place = zones.into();
         self.serial.fetch_add(1, Ordering::Relaxed);
         self.zones_version.fetch_add(1, Ordering::Release);
     }
@@ -95,24 +95,32 @@ impl View {
     pub fn renew(&self, service: &str, id: &str, now: LeaseTime) -> Renewed {
         let mut buffer = [0; MAX_SERVICE_OCTETS + 1 + MAX_ID_OCTETS];
         let Some(key) = write_key(&mut buffer, service, id) else { return Renewed::Unknown };
+        let loaded = self.loaded(); // asked first: what is loaded meanwhile may be what is looked for
         let cells = self.maps.cells.pin();
         let renewed = lease::renew_listed(
             || cells.get(key),
             |cell| &cell.lease,
             |one, other| Arc::ptr_eq(one, other),
             |cell| now.plus(cell.instance.body.lease.millis().unwrap_or(0)),
-            |cell| self.edit(now).revive(cell),
+            |cell| self.revive(cell, now),
         );
         match renewed {
             Some(cell) => Renewed::Renewed(cell.instance.body.lease),
-            None if self.loaded() => Renewed::Unknown,
+            None if loaded => Renewed::Unknown,
             None => Renewed::Loading,
         }
     }
 
+    fn revive(&self, cell: &Arc<Cell>, now: LeaseTime) -> bool {
+        let mut edit = self.edit(now);
+        let revived = edit.roster.revive(&self.maps, cell, now);
+        edit.publishes = edit.roster.is_small(&cell.instance.service);
+        revived
+    }
+
     /// Takes the roster to change it; what was changed is published when the edit is dropped.
     pub fn edit(&self, now: LeaseTime) -> Edit<'_> {
-        Edit { view: self, roster: self.roster.lock(), now }
+        Edit { view: self, roster: self.roster.lock(), now, publishes: true }
     }
 
     /// Judges all leases at `now`. Gives those that are over: off the list already, their rows yet to be deleted.
@@ -143,10 +151,10 @@ impl View {
         self.roster.lock().instance(service, id, now)
     }
 
-    /// How many there are of what, how many services, and whether the global brake holds.
-    pub fn tally(&self) -> (Tally, usize, bool) {
+    /// How many there are of what, and whether the global brake holds.
+    pub fn tally(&self) -> (Tally, bool) {
         let roster = self.roster.lock();
-        (roster.tally().clone(), roster.service_count(), roster.global_brake())
+        (roster.tally().clone(), roster.global_brake())
     }
 
     /// What is left of leases with terms over `least_ms`, of at most `limit` instances after one.
@@ -200,6 +208,8 @@ pub struct Edit<'a> {
     view: &'a View,
     roster: MutexGuard<'a, Roster>,
     now: LeaseTime,
+    /// Whether it publishes; else the next tick does.
+    publishes: bool,
 }
 
 impl Edit<'_> {
@@ -215,7 +225,7 @@ impl Edit<'_> {
 
     /// Renews a listed instance for a term, revives it if it has lapsed; false if it is not listed.
     pub fn renew(&mut self, service: &ServiceName, id: &InstanceId) -> bool {
-        self.roster.renew(service, id, self.now)
+        self.roster.renew(&self.view.maps, service, id, self.now)
     }
 
     /// One listed instance.
@@ -227,15 +237,11 @@ impl Edit<'_> {
     pub fn set_settings(&mut self, settings: Settings) {
         self.roster.set_settings(&self.view.maps, settings);
     }
-
-    fn revive(&mut self, cell: &Arc<Cell>) -> bool {
-        self.roster.revive(cell, self.now)
-    }
 }
 
 impl Drop for Edit<'_> {
     fn drop(&mut self) {
-        if self.roster.publish(&self.view.maps) {
+        if self.publishes && self.roster.publish(&self.view.maps) {
             self.view.serial.fetch_add(1, Ordering::Relaxed);
         }
     }

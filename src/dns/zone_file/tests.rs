@@ -230,7 +230,8 @@ fn names_that_a_zone_has_cannot_be_registered() {
     let names = ["svc.internal.", "lab.example.", "two.lab.example."].map(String::from);
     let zones = Zones::build(&settings(&names, &[]), files).unwrap();
     let at = |name: &str, file: &str, line| {
-        Some(Conflict { name: name.into(), file: file.into(), line })
+        let zone_file = file.into();
+        Some(Conflict { name: name.into(), file: file.into(), line, zone_file })
     };
     let table = [
         ("web", at("web.svc.internal.", "svc.zone", 3)),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::super::Maps;
 use super::super::cell::Cell;
 use super::super::lease::LeaseTime;
-use super::{HELD_BY_ALL, Roster, Standing, Timed, Timer};
+use super::{HELD_BY_ALL, Place, Roster, Standing, Timed, Timer};
 use crate::registry::ServiceName;
-use crate::registry::brake::{Lapses, Verdict};
+use crate::registry::brake::{GLOBAL_HOLD_MS, Lapses, Verdict};
 
 /// A suspect stays listed for this part of its term: one renewal interval.
 const RENEWALS_A_TERM: u64 = 3;
@@ -19,17 +19,18 @@ impl Roster {
     /// enough, the brakes. Gives those whose leases are over: they are off the list, their rows are not gone.
     pub(in crate::view) fn tick(&mut self, maps: &Maps, now: LeaseTime) -> Vec<Arc<Cell>> {
         let mut expired = Vec::new();
+        // New lapses first: they may be what braking those whose time is up now depends on.
+        self.suspect_lapsed(maps, now);
         self.run_timers(maps, now, &mut expired);
-        self.suspect_lapsed(now);
         self.judge_all(maps, now, &mut expired);
         expired
     }
 
     fn run_timers(&mut self, maps: &Maps, now: LeaseTime, expired: &mut Vec<Arc<Cell>>) {
         while self.timers.peek().is_some_and(|Reverse(Timed(at, ..))| *at <= now) {
-            let Some(Reverse(Timed(_, _, timer))) = self.timers.pop() else { return };
+            let Some(Reverse(Timed(at, _, timer))) = self.timers.pop() else { return };
             match timer {
-                Timer::Standing(cell) => self.end_standing(maps, &cell, now, expired),
+                Timer::Standing(place) => self.end_standing(maps, &place, at, now, expired),
                 Timer::Linger(cell) => self.end_linger(maps, &cell),
                 Timer::Lapse => self.gone_lapses -= 1,
             }
@@ -39,23 +40,26 @@ impl Roster {
     fn end_standing(
         &mut self,
         maps: &Maps,
-        cell: &Arc<Cell>,
+        (service, id): &Place,
+        at: LeaseTime,
         now: LeaseTime,
         expired: &mut Vec<Arc<Cell>>,
     ) {
         // The timer is an old one if the instance was revived, or its time was moved.
-        let Some(member) = self.member_of(cell).filter(|member| member.until <= now) else {
+        let Some(member) = self.member(service, id).filter(|member| member.until == at) else {
             return;
         };
+        let cell = member.cell.clone();
+        let held_ms = now.since(member.held_since);
         match member.standing {
             Standing::Live => {}
-            Standing::Held if self.brake.holds() => {
-                self.set_standing(cell, Standing::Held, HELD_BY_ALL);
+            Standing::Held if self.brake.holds() && held_ms < GLOBAL_HOLD_MS => {
+                self.set_standing(maps, &cell, Standing::Held, HELD_BY_ALL, now);
             }
-            Standing::Held => self.expire(maps, cell, now, expired),
+            Standing::Held => self.expire(maps, &cell, now, expired),
             Standing::Suspect => {
-                let term = term_ms(cell);
-                self.expire(maps, cell, now, expired);
+                let term = term_ms(&cell);
+                self.expire(maps, &cell, now, expired);
                 self.gone_lapses += 1;
                 self.set_timer(now.plus(term - term / RENEWALS_A_TERM), Timer::Lapse);
             }
@@ -75,12 +79,12 @@ impl Roster {
         }
     }
 
-    fn suspect_lapsed(&mut self, now: LeaseTime) {
+    fn suspect_lapsed(&mut self, maps: &Maps, now: LeaseTime) {
         let mut services = BTreeSet::new();
         for cell in self.wheel.advance(now) {
             if self.member_of(&cell).is_some() {
                 let until = now.plus(term_ms(&cell) / RENEWALS_A_TERM);
-                self.set_standing(&cell, Standing::Suspect, until);
+                self.set_standing(maps, &cell, Standing::Suspect, until, now);
                 services.insert(cell.instance.service.clone());
             }
         }
@@ -88,21 +92,27 @@ impl Roster {
             let braked =
                 self.services.get(&service).is_some_and(|members| members.lapses.brake_service());
             if braked {
-                self.hold_suspects(&service, |cell| now.plus(term_ms(cell)));
+                self.hold_suspects(maps, &service, now, |cell| now.plus(term_ms(cell)));
             }
             if self.brake.holds() {
-                self.hold_suspects(&service, |_| HELD_BY_ALL);
+                self.hold_suspects(maps, &service, now, |_| HELD_BY_ALL);
             }
         }
     }
 
-    fn hold_suspects(&mut self, service: &ServiceName, until: impl Fn(&Cell) -> LeaseTime) {
+    fn hold_suspects(
+        &mut self,
+        maps: &Maps,
+        service: &ServiceName,
+        now: LeaseTime,
+        until: impl Fn(&Cell) -> LeaseTime,
+    ) {
         let Some(members) = self.services.get(service) else { return };
         let suspects = members.by_id.values().filter(|member| member.standing == Standing::Suspect);
         let suspects: Vec<_> = suspects.map(|member| member.cell.clone()).collect();
         for cell in suspects {
             let until = until(&cell);
-            self.set_standing(&cell, Standing::Held, until);
+            self.set_standing(maps, &cell, Standing::Held, until, now);
         }
     }
 
@@ -117,22 +127,28 @@ impl Roster {
             Verdict::Hold => {
                 let services: Vec<_> = self.services.keys().cloned().collect();
                 for service in services {
-                    self.hold_suspects(&service, |_| HELD_BY_ALL);
+                    self.hold_suspects(maps, &service, now, |_| HELD_BY_ALL);
                 }
             }
             Verdict::End => {
-                for cell in std::mem::take(&mut self.held_by_all) {
-                    if self.is_held_by_all(&cell) {
-                        self.set_standing(&cell, Standing::Held, now.plus(term_ms(&cell)));
+                for place in std::mem::take(&mut self.held_by_all) {
+                    if let Some(cell) = self.held_by_all(&place) {
+                        self.set_standing(
+                            maps,
+                            &cell,
+                            Standing::Held,
+                            now.plus(term_ms(&cell)),
+                            now,
+                        );
                     }
                 }
             }
             Verdict::LetGo(count) => {
                 let mut left = count;
                 while left > 0
-                    && let Some(cell) = self.held_by_all.pop_front()
+                    && let Some(place) = self.held_by_all.pop_front()
                 {
-                    if self.is_held_by_all(&cell) {
+                    if let Some(cell) = self.held_by_all(&place) {
                         self.expire(maps, &cell, now, expired);
                         left -= 1;
                     }
@@ -141,10 +157,11 @@ impl Roster {
         }
     }
 
-    fn is_held_by_all(&self, cell: &Arc<Cell>) -> bool {
-        let member = self.member_of(cell);
-        member
-            .is_some_and(|member| member.standing == Standing::Held && member.until == HELD_BY_ALL)
+    /// The cell of an instance that the global brake holds.
+    fn held_by_all(&self, (service, id): &Place) -> Option<Arc<Cell>> {
+        let member = self.member(service, id)?;
+        let held = member.standing == Standing::Held && member.until == HELD_BY_ALL;
+        held.then(|| member.cell.clone())
     }
 
     fn end_linger(&mut self, maps: &Maps, cell: &Arc<Cell>) {

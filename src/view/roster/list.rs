@@ -53,6 +53,8 @@ pub struct Tally {
     pub answering: usize,
     /// Leases that run and that have lapsed.
     pub lapses: Lapses,
+    /// Listed services.
+    pub services: usize,
     /// Services of which the brake holds instances.
     pub services_braked: usize,
     /// Leases that lapsed and were renewed before they were over.
@@ -133,11 +135,6 @@ impl Roster {
     /// How many there are of what.
     pub fn tally(&self) -> &Tally {
         &self.tally
-    }
-
-    /// Listed services.
-    pub fn service_count(&self) -> usize {
-        self.services.values().filter(|members| !members.by_id.is_empty()).count()
     }
 
     /// Whether the brake holds over all services.

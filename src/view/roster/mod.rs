@@ -44,7 +44,7 @@ pub struct AnswerSettings {
 }
 
 /// How answers are made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// For every service that is not in `services`.
     pub default: AnswerSettings,
@@ -74,11 +74,19 @@ struct Member {
     standing: Standing,
     /// When a suspect or held instance's time is up.
     until: LeaseTime,
+    /// Since when it is held, while it is: no brake holds longer than the global one may.
+    held_since: LeaseTime,
 }
 
 impl Member {
+    fn live(cell: Arc<Cell>) -> Self {
+        let never = LeaseTime::default();
+        Self { cell, standing: Standing::Live, until: never, held_since: never }
+    }
+
     fn snapshot(&self) -> Member {
-        Member { cell: self.cell.clone(), standing: self.standing, until: self.until }
+        let Self { standing, until, held_since, .. } = *self;
+        Member { cell: self.cell.clone(), standing, until, held_since }
     }
 
     fn instance(&self) -> &Arc<Instance> {
@@ -148,12 +156,6 @@ impl Members {
         }
     }
 
-    /// Whether a name is the label of a listed or lingering instance.
-    fn has_label(&self, name: &[u8]) -> bool {
-        let listed = self.by_id.values().map(|member| &member.cell);
-        listed.chain(self.lingering.values()).any(|cell| *cell.host == *name)
-    }
-
     /// The cells whose labels have addresses: the listed and the lingering ones.
     fn named_cells(&self) -> Vec<Arc<Cell>> {
         let listed = self.by_id.values().map(|member| &member.cell);
@@ -164,8 +166,8 @@ impl Members {
 /// What is due later than now.
 #[derive(Debug)]
 enum Timer {
-    /// A suspect's or held instance's time is up.
-    Standing(Arc<Cell>),
+    /// A suspect's or held instance's time is up, unless that was moved.
+    Standing(Place),
     /// A label has answered long enough after its instance was unlisted.
     Linger(Arc<Cell>),
     /// A lapse no longer counts for the global brake.
@@ -205,12 +207,12 @@ pub struct Roster {
     settings: Settings,
     brake: GlobalBrake,
     /// Held until the global brake lets go, oldest first; some may have been revived or unlisted since.
-    held_by_all: VecDeque<Arc<Cell>>,
+    held_by_all: VecDeque<Place>,
     /// Lapses of a term's time whose instances are not listed any more.
     gone_lapses: usize,
     tally: Tally,
     /// Who has an address; kept only where there are reverse zones.
-    by_address: HashMap<IpAddr, Vec<Arc<Cell>>>,
+    by_address: HashMap<IpAddr, BTreeMap<Place, Arc<Cell>>>,
     /// Names directly under the zone that exist for the sake of names below: how many services need each.
     protocols: HashMap<Box<[u8]>, usize>,
     dirty: BTreeSet<ServiceName>,
@@ -257,8 +259,10 @@ impl Roster {
         let cell = Arc::new(cell);
         // Renewals find the new cell before the old one dies: one that meets the dead cell looks again.
         maps.cells.pin().insert(cell_key(&instance.service, &instance.id), cell.clone());
-        let standing = kept.map_or(Standing::Live, |old| old.standing);
-        let until = kept.map_or(LeaseTime::default(), |old| old.until);
+        let member = match kept {
+            Some(kept) => Member { cell: cell.clone(), ..kept.snapshot() },
+            None => Member::live(cell.clone()),
+        };
         if let Some(old) = old {
             let same_term = old.cell.instance.body.lease == instance.body.lease;
             if let Some(renewed) = old.cell.lease.kill().filter(|_| same_term) {
@@ -267,29 +271,35 @@ impl Roster {
             self.take_out(&old.cell);
             self.leave_addresses(&old.cell);
         }
-        self.put_in(maps, Member { cell, standing, until });
+        self.put_in(maps, member);
     }
 
     /// Renews a listed instance for a term; false if there is nothing that can be renewed.
-    pub(super) fn renew(&mut self, service: &ServiceName, id: &InstanceId, now: LeaseTime) -> bool {
+    pub(super) fn renew(
+        &mut self,
+        maps: &Maps,
+        service: &ServiceName,
+        id: &InstanceId,
+        now: LeaseTime,
+    ) -> bool {
         let Some(cell) = self.member(service, id).map(|member| member.cell.clone()) else {
             return false;
         };
         let Some(term) = cell.instance.body.lease.millis() else { return true };
         match cell.lease.renew(now.plus(term)) {
             Renewal::Renewed(_) => true,
-            Renewal::Lapsed => self.revive(&cell, now),
+            Renewal::Lapsed => self.revive(maps, &cell, now),
             Renewal::Dead => false,
         }
     }
 
     /// Makes a suspect or held instance live again; false if the cell is not such a one's any more.
-    pub(super) fn revive(&mut self, cell: &Arc<Cell>, now: LeaseTime) -> bool {
+    pub(super) fn revive(&mut self, maps: &Maps, cell: &Arc<Cell>, now: LeaseTime) -> bool {
         let term = cell.instance.body.lease.millis().unwrap_or(0);
         if self.member_of(cell).is_none() || !cell.lease.revive(now.plus(term)) {
             return false;
         }
-        self.set_standing(cell, Standing::Live, LeaseTime::default());
+        self.set_standing(maps, cell, Standing::Live, LeaseTime::default(), now);
         self.wheel.insert(cell.clone());
         self.tally.revivals += 1;
         true
@@ -323,12 +333,15 @@ impl Roster {
 
     /// Replaces the settings and makes all answers anew.
     pub(super) fn set_settings(&mut self, maps: &Maps, settings: Settings) {
+        if self.settings == settings {
+            return;
+        }
         self.settings = settings;
         self.by_address.clear();
         self.dirty_addresses.extend(maps.addresses.pin().keys().copied());
         let cells: Vec<_> = self.services.values().flat_map(Members::named_cells).collect();
         for cell in cells {
-            self.publish_label(maps, &cell);
+            self.publish_label(maps, &cell, self.is_held(&cell));
             self.enter_addresses(&cell);
         }
         self.dirty = self.services.keys().cloned().collect();
@@ -344,22 +357,30 @@ impl Roster {
         Arc::ptr_eq(&member.cell, cell).then_some(member)
     }
 
+    fn is_held(&self, cell: &Arc<Cell>) -> bool {
+        self.member_of(cell).is_some_and(|member| member.standing == Standing::Held)
+    }
+
+    /// Whether so few are in the service that publishing it costs no more than a commit's worth of time.
+    pub(super) fn is_small(&self, service: &ServiceName) -> bool {
+        self.services.get(service).is_some_and(|members| members.by_id.len() <= SMALL_SERVICE)
+    }
+
+    /// Lists a member. One that is not live keeps its place and time: what waits for them knows it by name.
     fn put_in(&mut self, maps: &Maps, member: Member) {
         let cell = member.cell.clone();
-        self.publish_label(maps, &cell);
+        self.publish_label(maps, &cell, member.standing == Standing::Held);
         self.enter_addresses(&cell);
         if member.standing == Standing::Live {
             self.wheel.insert(cell.clone());
-        } else {
-            self.time_standing(&member);
-        }
-        let members = self.services.entry(cell.instance.service.clone()).or_default();
-        if let Some(lingering) = members.lingering.remove(&cell.instance.label) {
-            self.leave_addresses(&lingering);
         }
         let members = self.services.entry(cell.instance.service.clone()).or_default();
         members.count(&member, &mut self.tally, Count::In);
         members.by_id.insert(cell.instance.id.clone(), member);
+        self.tally.services += usize::from(members.by_id.len() == 1);
+        if let Some(lingering) = members.lingering.remove(&cell.instance.label) {
+            self.leave_addresses(&lingering);
+        }
         self.dirty.insert(cell.instance.service.clone());
     }
 
@@ -368,31 +389,39 @@ impl Roster {
         let Some(members) = self.services.get_mut(&instance.service) else { return };
         if let Some(member) = members.by_id.remove(&instance.id) {
             members.count(&member, &mut self.tally, Count::Out);
+            self.tally.services -= usize::from(members.by_id.is_empty());
         }
         self.dirty.insert(instance.service.clone());
     }
 
-    fn set_standing(&mut self, cell: &Arc<Cell>, standing: Standing, until: LeaseTime) {
+    fn set_standing(
+        &mut self,
+        maps: &Maps,
+        cell: &Arc<Cell>,
+        standing: Standing,
+        until: LeaseTime,
+        now: LeaseTime,
+    ) {
         let instance = &cell.instance;
         let Some(members) = self.services.get_mut(&instance.service) else { return };
         let Some(mut member) = members.by_id.remove(&instance.id) else { return };
         members.count(&member, &mut self.tally, Count::Out);
-        member.standing = standing;
-        member.until = until;
-        members.count(&member, &mut self.tally, Count::In);
-        let timed = member.snapshot();
-        members.by_id.insert(instance.id.clone(), member);
-        if standing != Standing::Live {
-            self.time_standing(&timed);
+        let was_held = member.standing == Standing::Held;
+        if !was_held {
+            member.held_since = now;
         }
+        (member.standing, member.until) = (standing, until);
+        members.count(&member, &mut self.tally, Count::In);
+        members.by_id.insert(instance.id.clone(), member);
         self.dirty.insert(instance.service.clone());
-    }
-
-    fn time_standing(&mut self, member: &Member) {
-        if member.until == HELD_BY_ALL {
-            self.held_by_all.push_back(member.cell.clone());
-        } else {
-            self.set_timer(member.until, Timer::Standing(member.cell.clone()));
+        if was_held != (standing == Standing::Held) {
+            self.publish_label(maps, cell, !was_held);
+        }
+        let place = (instance.service.clone(), instance.id.clone());
+        match standing {
+            Standing::Live => {}
+            _ if until == HELD_BY_ALL => self.held_by_all.push_back(place),
+            _ => self.set_timer(until, Timer::Standing(place)),
         }
     }
 
@@ -401,6 +430,10 @@ impl Roster {
         self.timers.push(Reverse(Timed(at, self.timers_set, timer)));
     }
 }
+
+/// Up to so many instances a revived one is published at once; beyond, the next tick publishes it with all
+/// others that came back: after an outage they are many, and each would pay for all.
+const SMALL_SERVICE: usize = 100;
 
 /// The end of what the global brake holds: when it lets go.
 const HELD_BY_ALL: LeaseTime = LeaseTime::from_millis(u64::MAX);

@@ -9,7 +9,7 @@ use super::super::cell::Cell;
 use super::super::node::{Node, Pointers};
 use super::super::rrset::{Address, RRset, Record, Srv};
 use super::super::{Maps, wire};
-use super::{AnswerSettings, Member, Members, Roster, Standing};
+use super::{AnswerSettings, Member, Members, Place, Roster, Standing};
 use crate::registry::{Instance, Protocol, ServiceName};
 
 /// Instances that PTR names for one address at most: a reply over UDP has room for no more.
@@ -28,10 +28,16 @@ impl Roster {
     pub(in crate::view) fn publish(&mut self, maps: &Maps) -> bool {
         let services = std::mem::take(&mut self.dirty);
         let addresses = std::mem::take(&mut self.dirty_addresses);
+        // Who has an address is there before the service names it as a target, and goes after.
+        let (kept, gone): (Vec<&IpAddr>, Vec<_>) =
+            addresses.iter().partition(|address| self.by_address.contains_key(*address));
+        for address in kept {
+            self.publish_address(maps, *address);
+        }
         for service in &services {
             self.publish_service(maps, service);
         }
-        for address in &addresses {
+        for address in gone {
             self.publish_address(maps, *address);
         }
         !services.is_empty() || !addresses.is_empty()
@@ -39,9 +45,9 @@ impl Roster {
 
     /// The instance's own name, in every state while it is listed. It is there before the service's RRsets
     /// name it as a target.
-    pub(super) fn publish_label(&self, maps: &Maps, cell: &Arc<Cell>) {
+    pub(super) fn publish_label(&self, maps: &Maps, cell: &Arc<Cell>, held: bool) {
         let settings = self.settings.of(&cell.instance.service);
-        let mut draft = Draft { addresses: true, ..Draft::default() };
+        let mut draft = Draft { addresses: true, held, ..Draft::default() };
         draft.members.push((cell, cell.instance.body.port));
         put(maps, cell.host.clone(), draft, settings);
     }
@@ -49,16 +55,20 @@ impl Roster {
     pub(super) fn enter_addresses(&mut self, cell: &Arc<Cell>) {
         if self.settings.reverse {
             for address in &cell.instance.body.addresses {
-                self.by_address.entry(*address).or_default().push(cell.clone());
+                let cells = self.by_address.entry(*address).or_default();
+                cells.insert(place_of(cell), cell.clone());
                 self.dirty_addresses.insert(*address);
             }
         }
     }
 
     pub(super) fn leave_addresses(&mut self, cell: &Arc<Cell>) {
+        let place = place_of(cell);
         for address in &cell.instance.body.addresses {
-            if let Some(cells) = self.by_address.get_mut(address) {
-                cells.retain(|other| !Arc::ptr_eq(other, cell));
+            let Some(cells) = self.by_address.get_mut(address) else { continue };
+            // The instance may be there with a new cell.
+            if cells.get(&place).is_some_and(|there| Arc::ptr_eq(there, cell)) {
+                cells.remove(&place);
                 if cells.is_empty() {
                     self.by_address.remove(address);
                 }
@@ -76,9 +86,7 @@ impl Roster {
             put(maps, name, draft, settings);
         }
         let before = std::mem::replace(&mut members.published, names);
-        // A name that was a tag's may be an instance's label by now.
-        let gone = before.difference(&members.published).filter(|name| !members.has_label(name));
-        let gone: Vec<_> = gone.cloned().collect();
+        let gone: Vec<_> = before.difference(&members.published).cloned().collect();
         let come: Vec<_> = members.published.difference(&before).cloned().collect();
         if members.by_id.is_empty() && members.lingering.is_empty() {
             self.services.remove(service);
@@ -86,8 +94,22 @@ impl Roster {
         for name in &come {
             self.need_parent(maps, name);
         }
-        for name in &gone {
-            maps.names.pin().remove(name);
+        if !gone.is_empty() {
+            self.withdraw(maps, service, &gone);
+        }
+    }
+
+    /// Takes names away that the service no longer has. One that was a tag's may be an instance's label by now,
+    /// or may have been the label of one that still lingers: then it is that again.
+    fn withdraw(&mut self, maps: &Maps, service: &ServiceName, gone: &[Box<[u8]>]) {
+        let cells = self.services.get(service).map(Members::named_cells).unwrap_or_default();
+        let labels: HashMap<&[u8], &Arc<Cell>> =
+            cells.iter().map(|cell| (&*cell.host, cell)).collect();
+        for name in gone {
+            match labels.get(&**name) {
+                Some(cell) => self.publish_label(maps, cell, self.is_held(cell)),
+                None => drop(maps.names.pin().remove(name)),
+            }
             self.release_parent(maps, name);
         }
     }
@@ -120,13 +142,18 @@ impl Roster {
             maps.addresses.pin().remove(&address);
             return;
         };
+        let (lingering, listed): (Vec<_>, Vec<_>) =
+            cells.values().partition(|cell| cell.lease.is_dead());
+        let cells: Box<[_]> =
+            listed.into_iter().chain(lingering).take(MAX_POINTERS).cloned().collect();
         let ttls = cells.iter().map(|cell| self.settings.of(&cell.instance.service).ttl_secs);
-        let pointers = Pointers {
-            ttl_secs: ttls.min().unwrap_or(1),
-            cells: cells.iter().take(MAX_POINTERS).cloned().collect(),
-        };
+        let pointers = Pointers { ttl_secs: ttls.min().unwrap_or(1), cells };
         maps.addresses.pin().insert(address, pointers);
     }
+}
+
+fn place_of(cell: &Cell) -> Place {
+    (cell.instance.service.clone(), cell.instance.id.clone())
 }
 
 /// The names that a registration makes exist, relative to the zone: what a zone file must not have.
@@ -174,38 +201,43 @@ fn drafts<'a>(service: &ServiceName, members: &'a Members) -> BTreeMap<Box<[u8]>
     if members.by_id.is_empty() && members.lingering.is_empty() {
         return drafts;
     }
-    let all = Draft { addresses: true, ..Draft::default() };
-    drafts.insert(wire::relative(&[name]), all);
+    let mut all = Draft { addresses: true, ..Draft::default() };
+    let mut by_protocol = [None, None];
     for member in members.by_id.values() {
         let body = &member.instance().body;
-        let main_port = main_port_label(name);
-        let main = wire::relative(&[main_port.as_str(), protocol_label(body.protocol)]);
-        draft(&mut drafts, wire::relative(&[name]), true, member, body.port);
-        draft(&mut drafts, main, false, member, body.port);
+        all.take(member, body.port);
+        let [tcp, udp] = &mut by_protocol;
+        let main: &mut Option<Draft<'_>> = match body.protocol {
+            Protocol::Tcp => tcp,
+            Protocol::Udp => udp,
+        };
+        main.get_or_insert_default().take(member, body.port);
         for tag in body.tag_labels() {
-            draft(&mut drafts, wire::relative(&[&*tag, name]), true, member, body.port);
+            let tagged: &mut Draft<'_> = drafts.entry(wire::relative(&[&*tag, name])).or_default();
+            tagged.addresses = true;
+            tagged.take(member, body.port);
         }
         for (port_label, port) in &body.ports {
             drafts.entry(wire::relative(&["_tcp", name])).or_default();
-            draft(&mut drafts, port_name(port_label.as_str(), name), false, member, *port);
+            drafts.entry(port_name(port_label.as_str(), name)).or_default().take(member, *port);
         }
     }
+    let main_port = main_port_label(name);
+    for (protocol, main) in [Protocol::Tcp, Protocol::Udp].into_iter().zip(by_protocol) {
+        let label = protocol_label(protocol);
+        drafts.extend(main.map(|main| (wire::relative(&[main_port.as_str(), label]), main)));
+    }
+    drafts.insert(wire::relative(&[name]), all);
     drafts
 }
 
-/// Makes a name exist for the sake of a member, and adds the member if it answers.
-fn draft<'a>(
-    drafts: &mut BTreeMap<Box<[u8]>, Draft<'a>>,
-    name: Box<[u8]>,
-    addresses: bool,
-    member: &'a Member,
-    port: u16,
-) {
-    let draft = drafts.entry(name).or_default();
-    draft.addresses = addresses;
-    if member.answering() {
-        draft.members.push((&member.cell, port));
-        draft.held |= member.standing == Standing::Held;
+impl<'a> Draft<'a> {
+    /// Makes the name exist for the sake of a member, and adds the member if it answers.
+    fn take(&mut self, member: &'a Member, port: u16) {
+        if member.answering() {
+            self.members.push((&member.cell, port));
+            self.held |= member.standing == Standing::Held;
+        }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod types;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 pub use file::{
     FileNode, FileRRset, FileRecord, FileZone, MAX_RDATA, MAX_RECORDS, MAX_TTL, Place,
@@ -82,6 +83,8 @@ pub struct Conflict {
     pub file: String,
     /// The line, from 1; 0 if it is about the file as a whole.
     pub line: usize,
+    /// The file of the zone, which may have included the other.
+    pub zone_file: Arc<str>,
 }
 
 impl Zones {
@@ -189,18 +192,20 @@ impl Zones {
 
     fn conflict_in(&self, zone: &Zone, relative: &[u8]) -> Option<Conflict> {
         let whole = [relative, zone.name()].concat();
-        let conflict =
-            |file: &str, line| Some(Conflict { name: wire::text(&whole), file: file.into(), line });
+        let conflict = |zone: &Zone, file: &str, line| {
+            let zone_file = zone.data.file().clone();
+            Some(Conflict { name: wire::text(&whole), file: file.into(), line, zone_file })
+        };
         if let Some(place) = zone.data.place_of(relative) {
-            return conflict(&place.file, place.line);
+            return conflict(zone, &place.file, place.line);
         }
         let other = self.find(&Name::read(&whole)?)?;
         if std::ptr::eq(other, zone) {
             return None;
         }
         match other.data.apex_place() {
-            Some(place) => conflict(&place.file, place.line),
-            None => conflict(other.data.file(), 0),
+            Some(place) => conflict(other, &place.file, place.line),
+            None => conflict(other, other.data.file(), 0),
         }
     }
 }
