@@ -324,6 +324,80 @@ fn the_global_brake_lets_go_after_ten_minutes() {
 }
 
 #[test]
+fn what_the_global_brake_lets_go_is_no_recovery() {
+    let dead: String = (0..60).map(|n| format!("0 register d{n} w lease=6\n")).collect();
+    let live: String = (0..40).map(|n| format!("0 register l{n} w lease=3600\n")).collect();
+    let mut world = World::new().run(&dead).run(&live);
+    let mut left = Vec::new();
+    for minute in [10, 11, 12, 14, 16] {
+        world.pass(7_000 + minute * 60_000);
+        left.push(world.view.tally().0.answering - 40);
+    }
+    assert_eq!(left, [60, 51, 42, 24, 6], "fifteen percent a minute");
+}
+
+#[test]
+fn a_lease_that_flaps_does_not_hold_others_for_ever() {
+    let dead: String = (0..10).map(|n| format!("0 register d{n} w lease=60\n")).collect();
+    let live: String = (0..10).map(|n| format!("0 register l{n} w lease=3600\n")).collect();
+    let mut world = World::new().run(&dead).run(&live).run("0 register flapper w lease=5");
+    for round in 1..100 {
+        world.pass(round * 15_000);
+        world.act(&["register", "flapper", "w", "lease=5"]);
+    }
+    for n in 0..10 {
+        assert_eq!(world.act(&["standing", &format!("d{n}"), "w"]), "not listed", "d{n}");
+    }
+}
+
+#[test]
+fn a_label_that_lingers_is_not_taken_by_a_tag_for_good() {
+    World::new().run(
+        "0      register web x lease=60 port=81
+         0      register web y lease=60
+         100    deregister web x
+         100    register web y lease=60 tag=x
+         100    ask x.web                        -> y ttl=5
+         200    deregister web y
+         200    ask x.web                        -> x ttl=1
+         6000   ask x.web                        -> NXDOMAIN
+         6000   ask web                          -> NXDOMAIN",
+    );
+}
+
+#[test]
+fn toggling_a_suspect_adds_nothing_that_stays() {
+    let mut world =
+        World::new().run("0 register web w1 lease=60\n60100 standing web w1 -> suspect");
+    for _ in 0..50 {
+        world.act(&["declare", "web", "w1", "draining"]);
+        world.act(&["declare", "web", "w1", "up"]);
+    }
+    world.run(
+        "60200  standing web w1                  -> suspect
+         80200  standing web w1                  -> not listed",
+    );
+}
+
+#[test]
+fn a_lease_begins_when_its_registration_is_durable() {
+    let mut world = World::new();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let ack: super::Ack = Box::new(move |result| sender.send(result).unwrap());
+    let job = Job { command: register("web", "w1", &["lease=2"]), ack };
+    let (before, calls) = (world.times(), std::cell::Cell::new(0));
+    // The clock stands at 0 when the batch is decided and at 1,900 when it is durable.
+    let now = || {
+        calls.set(calls.get() + 1);
+        let ms = if calls.get() == 1 { 0 } else { 1_900 };
+        Now { lease: LeaseTime::from_millis(ms), ..before }
+    };
+    world.core.step(vec![job], &[], now);
+    assert_eq!(receiver.recv().unwrap().unwrap().expires_in_ms, Some(2_000));
+    world.run("3800 ask web -> w1 ttl=1");
+}
+
+#[test]
 fn states_and_overrides_decide_who_answers() {
     World::new().run(
         "0      register web w1 lease=60
