@@ -6,7 +6,9 @@
 
 mod judge;
 mod list;
+mod members;
 mod publish;
+mod settings;
 mod wheel;
 
 use std::cmp::Reverse;
@@ -17,151 +19,14 @@ use std::sync::Arc;
 use super::Maps;
 use super::cell::Cell;
 use super::lease::{LeaseTime, Renewal};
-use crate::registry::brake::{GlobalBrake, Lapses};
-use crate::registry::{Instance, InstanceId, Label, LeaseTerm, ServiceName, State};
+use crate::registry::brake::GlobalBrake;
+use crate::registry::{Instance, InstanceId, ServiceName};
 pub use list::{Listed, Place, Remaining, Summary, Tally};
+pub use members::Standing;
+use members::{Count, Member, Members};
 pub use publish::names_of;
+pub use settings::{AnswerSettings, Settings};
 use wheel::Wheel;
-
-/// Where a listed instance's lease stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// It runs.
-    Live,
-    /// It has lapsed; a renewal within a third of its term revives it.
-    Suspect,
-    /// It has lapsed, and the brake keeps it in the answers.
-    Held,
-}
-
-/// How a service's answers are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AnswerSettings {
-    /// The longest TTL of a record, in seconds.
-    pub ttl_secs: u32,
-    /// The most records of an answer; 0: all.
-    pub max_answers: usize,
-}
-
-/// How answers are made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// For every service that is not in `services`.
-    pub default: AnswerSettings,
-    /// By service.
-    pub services: HashMap<String, AnswerSettings>,
-    /// Whether there are reverse zones: without one, nobody asks who has an address.
-    pub reverse: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        let default = AnswerSettings { ttl_secs: 5, max_answers: 0 };
-        Self { default, services: HashMap::new(), reverse: true }
-    }
-}
-
-impl Settings {
-    fn of(&self, service: &ServiceName) -> AnswerSettings {
-        self.services.get(service.as_str()).copied().unwrap_or(self.default)
-    }
-}
-
-/// A listed instance.
-#[derive(Debug)]
-struct Member {
-    cell: Arc<Cell>,
-    standing: Standing,
-    /// When a suspect or held instance's time is up.
-    until: LeaseTime,
-    /// Since when it is held, while it is: no brake holds longer than the global one may.
-    held_since: LeaseTime,
-}
-
-impl Member {
-    fn live(cell: Arc<Cell>) -> Self {
-        let never = LeaseTime::default();
-        Self { cell, standing: Standing::Live, until: never, held_since: never }
-    }
-
-    fn snapshot(&self) -> Member {
-        let Self { standing, until, held_since, .. } = *self;
-        Member { cell: self.cell.clone(), standing, until, held_since }
-    }
-
-    fn instance(&self) -> &Arc<Instance> {
-        &self.cell.instance
-    }
-
-    /// Whether it belongs into the answers.
-    fn answering(&self) -> bool {
-        self.standing != Standing::Suspect && self.instance().state() == State::Up
-    }
-
-    fn has_end(&self) -> bool {
-        self.instance().body.lease != LeaseTerm::Endless
-    }
-}
-
-/// One service's instances.
-#[derive(Debug, Default)]
-struct Members {
-    by_id: BTreeMap<InstanceId, Member>,
-    /// Labels that answer a while longer than their instance was listed.
-    lingering: HashMap<Label, Arc<Cell>>,
-    lapses: Lapses,
-    answering: usize,
-    held: usize,
-    /// Names that are published for the service, the labels of its instances not among them.
-    published: BTreeSet<Box<[u8]>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Count {
-    In,
-    Out,
-}
-
-impl Members {
-    /// Counts a member in or out, for the service and for all.
-    fn count(&mut self, member: &Member, tally: &mut Tally, count: Count) {
-        let state = member.instance().state() as usize;
-        let live = member.standing == Standing::Live;
-        for (figure, counts) in [
-            (&mut tally.instances[state][member.standing as usize], true),
-            (&mut tally.answering, member.answering()),
-            (&mut self.answering, member.answering()),
-            (&mut tally.endless, !member.has_end()),
-            (&mut tally.lapses.live, member.has_end() && live),
-            (&mut self.lapses.live, member.has_end() && live),
-            (&mut tally.lapses.lapsed, !live),
-            (&mut self.lapses.lapsed, !live),
-        ] {
-            match count {
-                Count::In => *figure += usize::from(counts),
-                Count::Out => *figure -= usize::from(counts),
-            }
-        }
-        let held_before = self.held;
-        if member.standing == Standing::Held {
-            match count {
-                Count::In => self.held += 1,
-                Count::Out => self.held -= 1,
-            }
-        }
-        match (held_before, self.held) {
-            (0, 1) => tally.services_braked += 1,
-            (1, 0) => tally.services_braked -= 1,
-            _ => {}
-        }
-    }
-
-    /// The cells whose labels have addresses: the listed and the lingering ones.
-    fn named_cells(&self) -> Vec<Arc<Cell>> {
-        let listed = self.by_id.values().map(|member| &member.cell);
-        listed.chain(self.lingering.values()).cloned().collect()
-    }
-}
 
 /// What is due later than now.
 #[derive(Debug)]
