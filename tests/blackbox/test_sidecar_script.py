@@ -129,6 +129,7 @@ def test_two_servers(servers, sidecars):
     sidecar.script("--service", "web", "--port", str(sidecar.port), "--id", "w1", "--drain-secs", "0",
                    "--server", both[0].url, "--server", both[1].url)  # fmt: skip
     until(lambda: all(listed(server) for server in both), what="both servers to list it")
+    sidecar.child_pid()
     sidecar.process.send_signal(signal.SIGTERM)
     assert sidecar.wait() == 0
     assert all(gone(server) for server in both)
@@ -145,6 +146,7 @@ def test_with_a_token(servers, sidecars, tmp_path):
     sidecar.script("--service", "web", "--port", str(sidecar.port), "--id", "w1", "--drain-secs", "0",
                    "--server", server.url, "--token-file", str(token))  # fmt: skip
     until(lambda: listed(server), what="its registration")
+    sidecar.child_pid()
     sidecar.process.send_signal(signal.SIGTERM)
     assert sidecar.wait() == 0
 
