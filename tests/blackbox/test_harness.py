@@ -38,8 +38,23 @@ def test_a_stall_is_seen():
     with Stalls() as stalls:
         sum(range(30_000_000))  # one bytecode that does not let go of the interpreter
     assert stalls.longest > calm
-    with pytest.raises(AssertionError, match="stalled in each of 2 rounds"):
-        unstalled(lambda _: time.sleep(0.01), rounds=2, allowed=0)
+
+
+def test_a_lost_round_counts_only_if_the_machine_did_not_stall():
+    def play(lost):
+        time.sleep(0.01)
+
+        def judge():
+            assert not lost, "lost"
+            return "won"
+
+        return judge
+
+    with pytest.raises(AssertionError, match="stalled, in each of 2 rounds"):
+        unstalled(lambda _: play(lost=True), rounds=2, allowed=0)
+    with pytest.raises(AssertionError, match="^lost"):
+        unstalled(lambda _: play(lost=True), rounds=2, allowed=60)
+    assert unstalled(lambda n: play(lost=n == 0), rounds=2, allowed=0) == "won"
 
 
 def test_background_hands_over_its_error():
