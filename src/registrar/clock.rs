@@ -1,6 +1,6 @@
 //! The lease clock: monotonic milliseconds, less the time in which the process could not run.
 //!
-//! The lease thread ticks it. When a tick comes long after the one before, the process was stopped or the
+//! A thread of its own ticks it. When a tick comes long after the one before, the process was stopped or the
 //! machine stood still, and nobody could renew: the gap is taken off the clock, which adds it to every deadline
 //! at once. Until the tick that notices has come, the clock stands still for everybody.
 
@@ -50,7 +50,7 @@ impl Clock {
         }
     }
 
-    /// Ticks: takes a pause since the last tick off the clock. Only the lease thread does it.
+    /// Ticks: takes a pause since the last tick off the clock. One thread does it.
     pub fn tick(&self) -> LeaseTime {
         self.tick_at(self.elapsed_ms())
     }

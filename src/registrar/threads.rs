@@ -1,4 +1,4 @@
-//! The registrar's two threads: the one writer, and the lease thread.
+//! The registrar's three threads: the one writer, the lease thread, and the lease clock's.
 
 use std::collections::VecDeque;
 use std::io;

@@ -9,7 +9,7 @@ mod zones;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
@@ -18,20 +18,21 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::api::http;
 use crate::config::{self, Config, Overrides, Probes};
 use crate::net::holder::{self, bind_error};
 use crate::registrar::{Registrar, Running};
 use crate::registry::Protocol;
 use crate::store::{DataDir, Loaded, Store, StoreError};
-use crate::view::View;
+use crate::view::{LeaseTime, View};
 use crate::{store, telemetry};
 use doors::{Doors, Sockets};
 use reload::Reloader;
 
 /// How long a stop may take: then the process ends with what is not finished.
 const STOP_WITHIN: Duration = Duration::from_millis(4_500);
-/// Open files that are asked for: all connections of all doors, and some.
-const OPEN_FILES: u64 = 16_384;
+/// Open files besides connections: sockets of the doors, the store, zone files.
+const FURTHER_FILES: u64 = 1_024;
 
 /// What the command line says above the configuration file.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +68,7 @@ impl Given {
 pub fn run(given: &Given) -> Result<(), String> {
     let config = given.load()?;
     telemetry::init_logs(&config.log)?;
-    raise_open_files();
+    raise_open_files(&config);
     let runtime = Runtime::new().map_err(|error| format!("no threads can be started: {error}"))?;
     let _in_runtime = runtime.enter();
     let signals =
@@ -117,7 +118,7 @@ type Loading = oneshot::Receiver<Result<Option<Loaded>, StoreError>>;
 struct Server {
     doors: Doors,
     registrar: Running,
-    reloader: Reloader,
+    reloader: Arc<Reloader>,
     // Held until the end: a second server must not come onto the directory.
     _data_dir: DataDir,
 }
@@ -138,26 +139,12 @@ impl Server {
             let _ = sender.send(result); // nobody waits any more: the server is stopping
         };
         let live = Arc::new(config::Live::new(config));
-        let now = crate::view::LeaseTime::default();
-        view.edit(now).set_settings(zones::settings(&live.get()));
+        view.set_settings(zones::settings(&live.get()), LeaseTime::default());
         let (registrar, running) = Registrar::start(store, view.clone(), tell)
             .map_err(|error| format!("no threads can be started: {error}"))?;
         let doors = Doors::open(sockets, &live, &view, &registrar, runtime, is_restart)?;
-        let reloader = Reloader::new(given, live, view, registrar, &doors);
+        let reloader = Arc::new(Reloader::new(given, live, view, registrar, &doors));
         Ok((Self { doors, registrar: running, reloader, _data_dir: data_dir }, loaded))
-    }
-
-    /// The registry is loaded, or was left off by a stop.
-    fn is_loaded(&self, loaded: Result<Option<Loaded>, StoreError>) -> Result<(), String> {
-        let Some(loaded) = loaded.map_err(|error| error.to_string())? else { return Ok(()) };
-        for skipped in &loaded.skipped {
-            tracing::error!("not loaded: {skipped}");
-        }
-        self.reloader.drop_conflicting_zone_files();
-        let (instances, revision) = (loaded.instances, loaded.revision);
-        let addresses = self.doors.addresses();
-        tracing::info!(instances, revision, "ready {addresses}");
-        Ok(())
     }
 
     /// Answers what has been received, commits what is queued, and ends.
@@ -189,10 +176,13 @@ fn who(config: &Config) -> String {
     format!("dns {}, http {}", list(&config.dns.listen), list(&config.http.listen))
 }
 
-fn raise_open_files() {
+/// All connections of all doors, and some for files.
+fn raise_open_files(config: &Config) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
+    let connections = config.dns.tcp_max_connections + http::MAX_CONNECTIONS;
+    let wanted = FURTHER_FILES + connections as u64;
+    let wanted = maximum.map_or(wanted, |maximum| maximum.min(wanted));
     if current.is_some_and(|current| current < wanted) {
         let limit = Rlimit { current: Some(wanted), maximum };
         if let Err(error) = setrlimit(Resource::Nofile, limit) {
@@ -218,21 +208,57 @@ impl Signals {
     }
 
     /// Reloads at each SIGHUP; returns at SIGTERM or SIGINT, or if the registry cannot be loaded.
-    async fn serve(mut self, server: &Server, mut loading: Loading) -> Result<(), String> {
-        let mut is_loading = true;
+    ///
+    /// What takes time (looking through all that is listed, reading zone files) runs on a thread of its own, so
+    /// that a stop is heard meanwhile; a SIGHUP that comes during a reload waits for its end.
+    async fn serve(mut self, server: &Server, loading: Loading) -> Result<(), String> {
+        let (reloader, addresses) = (server.reloader.clone(), server.doors.addresses().to_owned());
+        let mut work: Work = Box::pin(async move {
+            let loaded = loading.await.map_err(|_| "the registrar ended while loading")?;
+            blocking(move || is_loaded(loaded, &reloader, &addresses)).await
+        });
+        let mut working = true;
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return Ok(()),
                 _ = self.interrupt.recv() => return Ok(()),
-                loaded = &mut loading, if is_loading => {
-                    is_loading = false;
-                    server.is_loaded(loaded.map_err(|_| "the registrar ended while loading")?)?;
+                done = &mut work, if working => {
+                    done?;
+                    working = false;
                 }
-                _ = self.hang_up.recv() => {
-                    tracing::info!(pid = process::id(), "reloading");
-                    server.reloader.reload();
+                _ = self.hang_up.recv(), if !working => {
+                    let reloader = server.reloader.clone();
+                    work = Box::pin(blocking(move || {
+                        reloader.reload();
+                        Ok(())
+                    }));
+                    working = true;
                 }
             }
         }
     }
+}
+
+type Work = Pin<Box<dyn Future<Output = Result<(), String>>>>;
+
+async fn blocking(
+    work: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> Result<(), String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?
+}
+
+/// The registry is loaded, or was left off by a stop.
+fn is_loaded(
+    loaded: Result<Option<Loaded>, StoreError>,
+    reloader: &Reloader,
+    addresses: &str,
+) -> Result<(), String> {
+    let Some(loaded) = loaded.map_err(|error| error.to_string())? else { return Ok(()) };
+    for skipped in &loaded.skipped {
+        tracing::error!("not loaded: {skipped}");
+    }
+    reloader.drop_conflicting_zone_files();
+    let (instances, revision) = (loaded.instances, loaded.revision);
+    tracing::info!(instances, revision, "ready {addresses}");
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! Every part is taken as a whole or stays as it was; what was refused is said in the log.
 
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -11,7 +12,7 @@ use super::{Given, zones};
 use crate::access::Access;
 use crate::access::key::Keys;
 use crate::api::secrets;
-use crate::config::{Lease, Live};
+use crate::config::{Config, Lease, Live};
 use crate::registrar::Registrar;
 use crate::telemetry;
 use crate::view::View;
@@ -44,66 +45,71 @@ impl Reloader {
 
     /// Reloads what can be reloaded, and logs what cannot.
     pub(super) fn reload(&self) {
-        match self.given.load() {
-            Ok(new) => {
-                let (config, kept) = self.live.get().reload_from(&new);
-                for line in kept {
-                    tracing::warn!("{line}");
-                }
-                self.live.set(config);
-            }
-            Err(errors) => {
-                tracing::error!("the configuration stays as it was: {errors}");
-                return;
-            }
+        tracing::info!("reloading");
+        let new = match self.given.load() {
+            Ok(new) => new,
+            Err(errors) => return tracing::error!("all stays as it was: {errors}"),
+        };
+        let old = self.live.get();
+        let (mut config, kept) = old.reload_from(&new);
+        for line in kept {
+            tracing::warn!("{line}");
         }
-        self.reload_zones();
-        self.reload_secrets();
-        let config = self.live.get();
+        if !self.reload_zones(&config) {
+            tracing::error!("the zones stay as they were");
+            config.dns = old.dns.clone();
+            config.answers.negative_ttl_secs = old.answers.negative_ttl_secs;
+        }
         *self.bounds.write() = config.lease;
-        let now = crate::view::LeaseTime::default();
-        self.view.edit(now).set_settings(zones::settings(&config));
+        self.view.set_settings(zones::settings(&config), self.registrar.now());
+        self.reload_secrets(&config);
         if let Err(reason) = telemetry::set_level(&config.log.level) {
             tracing::error!("the log's level stays as it was: {reason}");
         }
+        self.live.set(config);
         tracing::info!("reloaded");
     }
 
     /// New zones are in force at once, so that nobody registers what they have; those that cover what is listed
-    /// already are taken back.
-    fn reload_zones(&self) {
+    /// already are taken back. False if the old ones stay.
+    fn reload_zones(&self, config: &Config) -> bool {
         let old = self.view.zones().1;
-        match zones::load(&self.live.get()) {
+        match zones::load(config) {
             Ok(new) => self.view.set_zones(new),
             Err(errors) => {
                 for error in errors {
-                    tracing::error!("the zones stay as they were: {error}");
+                    tracing::error!("{error}");
                 }
-                return;
+                return false;
             }
         }
-        let (view, left_out, config) = (self.view.clone(), self.left_out.clone(), self.live.get());
-        // What was registered before the change is listed by then.
-        self.registrar.after_queued(move || {
-            let mut left_out = left_out.lock();
-            let Some(conflict) = zones::conflict(&view.zones().1, &view) else {
-                return left_out.clear();
-            };
-            say_left_out(&conflict);
-            let without = zones::load_without(&config, &left_out).ok();
-            let without = without.filter(|zones| zones::conflict(zones, &view).is_none());
-            match without.filter(|_| left_out.contains(&conflict.zone_file)) {
-                Some(zones) => view.set_zones(zones),
-                None => {
-                    tracing::error!("the zones stay as they were");
-                    view.set_zones(old);
-                }
-            }
-        });
+        self.wait_for_registrar();
+        let mut left_out = self.left_out.lock();
+        let Some(conflict) = zones::conflict(&self.view.zones().1, &self.view) else {
+            left_out.clear();
+            return true;
+        };
+        say_left_out(&conflict);
+        let without = zones::load_without(config, &left_out).ok();
+        let without = without.filter(|zones| zones::conflict(zones, &self.view).is_none());
+        if let Some(zones) = without.filter(|_| left_out.contains(&conflict.zone_file)) {
+            self.view.set_zones(zones);
+            return true;
+        }
+        self.view.set_zones(old);
+        false
     }
 
-    fn reload_secrets(&self) {
-        let config = self.live.get();
+    /// What was submitted before is listed, or refused, when it returns.
+    fn wait_for_registrar(&self) {
+        let (sender, receiver) = sync_channel(1);
+        self.registrar.after_queued(move || {
+            let _ = sender.send(());
+        });
+        let _ = receiver.recv(); // an error: the registrar has ended, and changes nothing any more
+    }
+
+    fn reload_secrets(&self, config: &Config) {
         match secrets::load_token(&config.http) {
             Ok(token) => self.access.reload(token),
             Err(reason) => tracing::error!("the token stays as it was: {reason}"),

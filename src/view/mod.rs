@@ -37,6 +37,9 @@ pub use roster::{
 pub use rrset::{A, Aaaa, Address, RRset, Record, Srv, Turn};
 pub use zones::Zones;
 
+/// Services whose answers are made anew in one go: some milliseconds.
+const SERVICES_A_SLICE: usize = 500;
+
 type Map<K, V> = HashMap<K, V, std::hash::RandomState>;
 type MapRef<'a, K, V> = HashMapRef<'a, K, V, std::hash::RandomState, LocalGuard<'a>>;
 
@@ -168,6 +171,22 @@ impl View {
         self.roster.lock().remaining(after, least_ms, limit, now)
     }
 
+    /// Replaces the settings and makes all answers anew, some services at a time: who else needs the roster waits
+    /// for no more than one of the slices.
+    pub fn set_settings(&self, settings: Settings, now: LeaseTime) {
+        if !self.edit(now).roster.set_settings(settings) {
+            return;
+        }
+        let mut done = None;
+        loop {
+            let mut edit = self.edit(now);
+            done = edit.roster.publish_anew(&self.maps, done.as_ref(), SERVICES_A_SLICE);
+            if done.is_none() {
+                return;
+            }
+        }
+    }
+
     /// Begins the serial at `serial`.
     pub fn set_serial(&self, serial: u32) {
         self.serial.store(serial, Ordering::Relaxed);
@@ -231,11 +250,6 @@ impl Edit<'_> {
     /// One listed instance.
     pub fn instance(&self, service: &str, id: &str) -> Option<Listed> {
         self.roster.instance(service, id, self.now)
-    }
-
-    /// Replaces the settings and makes all answers anew.
-    pub fn set_settings(&mut self, settings: Settings) {
-        self.roster.set_settings(&self.view.maps, settings);
     }
 }
 

@@ -14,6 +14,7 @@ mod wheel;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::Maps;
@@ -196,20 +197,39 @@ impl Roster {
         self.set_timer(now.plus(ttl_ms), Timer::Linger(cell.clone()));
     }
 
-    /// Replaces the settings and makes all answers anew.
-    pub(super) fn set_settings(&mut self, maps: &Maps, settings: Settings) {
+    /// Replaces the settings; false if they are the same. What is published is made anew by
+    /// [`publish_anew`](Self::publish_anew).
+    pub(super) fn set_settings(&mut self, settings: Settings) -> bool {
         if self.settings == settings {
-            return;
+            return false;
         }
         self.settings = settings;
-        self.by_address.clear();
-        self.dirty_addresses.extend(maps.addresses.pin().keys().copied());
-        let cells: Vec<_> = self.services.values().flat_map(Members::named_cells).collect();
-        for cell in cells {
-            self.publish_label(maps, &cell, self.is_held(&cell));
-            self.enter_addresses(&cell);
+        if !self.settings.reverse {
+            let addresses = std::mem::take(&mut self.by_address);
+            self.dirty_addresses.extend(addresses.into_keys());
         }
-        self.dirty = self.services.keys().cloned().collect();
+        true
+    }
+
+    /// Makes the answers of at most `limit` services after one anew; gives the last, `None` after the end.
+    pub(super) fn publish_anew(
+        &mut self,
+        maps: &Maps,
+        after: Option<&ServiceName>,
+        limit: usize,
+    ) -> Option<ServiceName> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let services = self.services.range::<ServiceName, _>((from, Bound::Unbounded));
+        let services: Vec<_> = services.map(|(service, _)| service.clone()).take(limit).collect();
+        for service in &services {
+            let cells = self.services.get(service).map(Members::named_cells).unwrap_or_default();
+            for cell in cells {
+                self.publish_label(maps, &cell, self.is_held(&cell));
+                self.enter_addresses(&cell);
+            }
+            self.dirty.insert(service.clone());
+        }
+        services.into_iter().next_back()
     }
 
     fn member(&self, service: &ServiceName, id: &InstanceId) -> Option<&Member> {
