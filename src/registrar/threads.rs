@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::clock::TICK_MS;
 use super::core::{Core, Job, Now};
 use super::{Clock, Figures, Gauges};
 use crate::registry::{InstanceId, ServiceName};
@@ -22,6 +23,8 @@ const QUEUE: usize = 65_536;
 const BATCH: usize = 4_096;
 /// How often the lease thread judges. With the wheel's slots of 10 ms a lapse is out after 30 ms at most.
 const TICK: Duration = Duration::from_millis(20);
+/// Shorter pauses are not worth a line in the log.
+const PAUSE_TOLD_MS: u64 = 250;
 /// How long owed removals wait for the next try when the store does not work.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often the registrar looks around when nothing is asked of it.
@@ -260,12 +263,12 @@ fn tick(clock: &Clock, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         clock.tick();
         let paused = clock.paused_ms();
-        if paused > known {
-            let paused_ms = paused - known;
+        let paused_ms = paused - known;
+        if paused_ms >= PAUSE_TOLD_MS {
             tracing::warn!(paused_ms, "the process could not run: every lease got that time back");
-            known = paused;
         }
-        std::thread::sleep(TICK);
+        known = paused;
+        std::thread::sleep(Duration::from_millis(TICK_MS));
     }
 }
 
@@ -275,7 +278,7 @@ fn judge(shared: &Shared, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         // Until all is loaded nothing is judged: leases begin when their service is published.
         if shared.view.loaded() {
-            let expired = shared.view.tick(shared.clock.now());
+            let expired = shared.view.tick(shared.clock.last_tick());
             if !expired.is_empty() {
                 tracing::info!(expired = expired.len(), "leases are over");
                 shared.queue.lock().expired.extend(expired);

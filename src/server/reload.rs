@@ -55,7 +55,8 @@ impl Reloader {
         for line in kept {
             tracing::warn!("{line}");
         }
-        if !self.reload_zones(&config) {
+        let zones_are_new = self.reload_zones(&config);
+        if !zones_are_new {
             tracing::error!("the zones stay as they were");
             config.dns = old.dns.clone();
             config.answers.negative_ttl_secs = old.answers.negative_ttl_secs;
@@ -67,7 +68,11 @@ impl Reloader {
             tracing::error!("the log's level stays as it was: {reason}");
         }
         self.live.set(config);
-        tracing::info!("reloaded");
+        if zones_are_new {
+            tracing::info!("reloaded");
+        } else {
+            tracing::warn!("reloaded, but for the zones");
+        }
     }
 
     /// New zones are in force at once, so that nobody registers what they have; those that cover what is listed
