@@ -1,8 +1,8 @@
 //! Secrets in files: read whole, and refused where others could read them too.
 
-use std::fs::{self, File};
+use std::fs::OpenOptions;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Octets that a secret's file may have at most: a token or a key is a line.
@@ -13,7 +13,13 @@ const OTHERS: u32 = 0o077;
 /// Reads a secret, without the white space around it. The error names the file and the way out.
 pub fn read(path: &Path) -> Result<String, String> {
     let shown = path.display();
-    let found = fs::metadata(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let failed = |error| format!("cannot read {shown}: {error}");
+    // What is checked is the file that is then read, whatever its name comes to mean; a FIFO without a writer
+    // would keep us waiting to be told that it is no file.
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = options.open(path).map_err(failed)?;
+    let found = file.metadata().map_err(failed)?;
     if !found.is_file() {
         return Err(format!("{shown} is not a file"));
     }
@@ -24,9 +30,7 @@ pub fn read(path: &Path) -> Result<String, String> {
         ));
     }
     let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_SECRET_OCTETS + 1).read_to_string(&mut text))
-        .map_err(|error| format!("cannot read {shown}: {error}"))?;
+    file.take(MAX_SECRET_OCTETS + 1).read_to_string(&mut text).map_err(failed)?;
     if text.len() as u64 > MAX_SECRET_OCTETS {
         return Err(format!("{shown} is longer than {MAX_SECRET_OCTETS} octets: no secret is"));
     }
@@ -35,6 +39,9 @@ pub fn read(path: &Path) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::process::Command;
+
     use super::*;
 
     fn outcome(mode: u32, text: &str) -> Result<String, String> {
@@ -61,5 +68,21 @@ mod tests {
         assert!(read(Path::new("/")).unwrap_err().contains("not a file"));
         let error = read(Path::new("/nonexistent/token")).unwrap_err();
         assert!(error.starts_with("cannot read /nonexistent/token: "), "{error}");
+    }
+
+    #[test]
+    fn a_fifo_is_refused_without_waiting_and_a_link_is_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (fifo, link) = (directory.path().join("fifo"), directory.path().join("link"));
+        assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&fifo).status().unwrap().success());
+        assert!(read(&fifo).unwrap_err().contains("is not a file"));
+        // As secrets are mounted into containers.
+        let token = directory.path().join("token");
+        fs::write(&token, "abc").unwrap();
+        fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&token, &link).unwrap();
+        assert_eq!(read(&link), Ok("abc".into()));
+        fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(read(&link).unwrap_err().contains("mode 0644"));
     }
 }

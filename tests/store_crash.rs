@@ -8,6 +8,7 @@ use std::collections::hash_map::RandomState;
 use std::fs;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -160,7 +161,8 @@ fn a_backup_overwrites_nothing_that_it_should_not() {
     let there = out.path().join("there.db");
     fs::write(&there, "precious").unwrap();
     let own = |name: &str| dir.path().join("../").join(dir.path().file_name().unwrap()).join(name);
-    let cases: [(PathBuf, bool, &str); 6] = [
+    let cases: [(PathBuf, bool, &str); 7] = [
+        (out.path().join("b.db.partial"), false, "is what an unfinished copy is called"),
         (there.clone(), false, "is there already: choose another name"),
         (own("rollcall.db"), true, "is one of the server's own files"),
         (own("rollcall.db-wal"), true, "is one of the server's own files"),
@@ -184,4 +186,96 @@ fn a_backup_overwrites_nothing_that_it_should_not() {
     let empty = tempfile::tempdir().unwrap();
     let error = backup(empty.path(), &out.path().join("x.db"), false).unwrap_err().to_string();
     assert!(error.contains("there is no store at"), "{error}");
+}
+
+#[test]
+fn what_is_in_the_place_of_the_unfinished_copy_is_left_as_it_is() {
+    let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    store_common::commit_history_at_once(dir.path(), 3);
+    let (to, partial) = (out.path().join("b.db"), out.path().join("b.db.partial"));
+    let victim = out.path().join("victim");
+    let refused = |what: &str| {
+        let error = backup(dir.path(), &to, true).unwrap_err().to_string();
+        let words = format!("{} is in the way ({what})", partial.display());
+        assert!(error.starts_with(&words), "{error}");
+    };
+
+    symlink(&victim, &partial).unwrap();
+    refused("a symbolic link");
+    assert_eq!(names(out.path()), ["b.db.partial"], "the link's target was not made");
+    fs::write(&victim, "").unwrap();
+    refused("a symbolic link");
+    assert_eq!(fs::read(&victim).unwrap(), b"");
+    fs::remove_file(&partial).unwrap();
+
+    assert!(Command::new("mkfifo").arg(&partial).status().unwrap().success());
+    refused("not a file");
+    fs::remove_file(&partial).unwrap();
+
+    fs::write(&partial, [0; 5000]).unwrap();
+    refused("no unfinished copy of a store");
+    assert_eq!(fs::read(&partial).unwrap(), [0; 5000]);
+    fs::remove_file(&partial).unwrap();
+
+    // What a backup has left is no obstacle, but what else it is called is not written either.
+    for leftover in [Vec::new(), fs::read(dir.path().join(FILE_NAME)).unwrap()] {
+        fs::write(&victim, &leftover).unwrap();
+        fs::hard_link(&victim, &partial).unwrap();
+        backup(dir.path(), &to, true).unwrap();
+        assert_eq!(check_backup(&to), 3);
+        assert!(fs::read(&victim).unwrap() == leftover);
+        assert_eq!(names(out.path()), ["b.db", "victim"]);
+    }
+}
+
+#[test]
+#[ignore = "the process that another test kills"]
+fn helper_backs_up() {
+    let Ok(dir) = std::env::var(store_common::HELPER_DIR) else { return };
+    backup(Path::new(&dir), &Path::new(&dir).join("backup.db"), true).unwrap();
+}
+
+#[test]
+fn what_a_killed_backup_leaves_does_not_stop_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    store_common::commit_history_at_once(dir.path(), 6000);
+    let (to, partial) = (dir.path().join("backup.db"), dir.path().join("backup.db.partial"));
+    let size = || fs::metadata(&partial).map_or(0, |found| found.len());
+    let line = helper("helper_backs_up", dir.path(), 0);
+    // Some round catches it with pages on the disk.
+    while size() < 1 << 20 {
+        let mut child = Command::new(&line[0]).args(&line[1..]).spawn().unwrap();
+        while size() < 1 << 20 && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    backup(dir.path(), &to, true).unwrap();
+    assert_eq!(check_backup(&to), 6000);
+    assert!(!partial.exists());
+}
+
+#[test]
+fn backups_into_one_file_do_not_harm_each_other() {
+    let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    store_common::commit_history_at_once(dir.path(), 3);
+    let to = out.path().join("b.db");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..25 {
+                    match backup(dir.path(), &to, true) {
+                        Ok(instances) => assert_eq!(instances, 2),
+                        Err(error) => {
+                            let error = error.to_string();
+                            assert!(error.contains("another backup is writing"), "{error}");
+                        }
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(check_backup(&to), 3);
+    assert_eq!(names(out.path()), ["b.db"]);
 }

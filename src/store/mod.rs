@@ -91,12 +91,9 @@ impl Store {
     /// that is not ours, or was written by a newer version, is refused and not touched.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
         let path = data_dir.join(FILE_NAME);
-        schema::prepare(&path)?;
-        let sqlite = |error| StoreError::sqlite(&path, &error);
-        let conn = Connection::open_with_flags(&path, schema::writable()).map_err(sqlite)?;
-        conn.busy_timeout(BUSY_WAIT).map_err(sqlite)?;
+        let conn = schema::open(&path, &schema::MIGRATIONS)?;
         schema::set_journal_mode(&conn, &path, "wal")?;
-        set_up(&conn).map_err(sqlite)?;
+        set_up(&conn).map_err(|error| StoreError::sqlite(&path, &error))?;
         Ok(Self { path, conn })
     }
 

@@ -2,7 +2,11 @@
 //!
 //! A new file is made under another name and renamed when it is whole. An upgrade runs in one transaction with
 //! a rollback journal instead of the write-ahead log. So the first page of the file itself, which can be read
-//! without touching anything, always tells its owner and schema version, whatever a crash leaves beside it.
+//! without touching anything, always tells its owner, and never an older schema version than the file has.
+//!
+//! It can tell a newer one: a commit writes the page before it deletes the journal, and after a crash in between
+//! SQLite takes the upgrade back when it opens the file. So the bare page is only a reason to refuse a file; from
+//! which version to upgrade is what SQLite says once the file is open.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -11,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::BUSY_WAIT;
 use super::error::StoreError;
 
 /// `Roll`: says in the file's header whose it is (<https://sqlite.org/fileformat2.html>, section 1.3.17).
@@ -52,28 +57,42 @@ pub(super) const MIGRATIONS: [&str; 1] = ["
     ) STRICT, WITHOUT ROWID;
 "];
 
-/// The schema version of this Rollcall.
-#[allow(clippy::cast_possible_truncation, reason = "there will not be four billion versions")]
-const NEWEST: u32 = MIGRATIONS.len() as u32;
-
 /// The header's length, and where its fields are (<https://sqlite.org/fileformat2.html>, section 1.3).
-const HEADER_OCTETS: usize = 100;
+pub(super) const HEADER_OCTETS: usize = 100;
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const USER_VERSION_AT: usize = 60;
 const APPLICATION_ID_AT: usize = 68;
 
-/// Makes sure that a database of the newest schema version is at `path`.
-pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {
-    let Some(header) = read_header(path)? else { return create(path) };
-    let version = check(path, &header)?;
-    if version == NEWEST {
-        return Ok(());
+/// Opens the database at `path`, made if there is none, in the newest schema version: where `migrations` lead.
+pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Connection, StoreError> {
+    match read_header(path)? {
+        None => create(path, migrations)?,
+        Some(header) => check(path, &header, newest(migrations))?,
     }
     let sqlite = |error| StoreError::sqlite(path, &error);
     let mut conn = Connection::open_with_flags(path, writable()).map_err(sqlite)?;
-    // Fails while somebody else, a backup for instance, has the file open.
-    set_journal_mode(&conn, path, "delete")?;
-    upgrade(&mut conn, version, &MIGRATIONS).map_err(sqlite)
+    conn.busy_timeout(BUSY_WAIT).map_err(sqlite)?;
+    // The first read takes back what a crash has left half done.
+    let (application, version) = ids(&conn).map_err(sqlite)?;
+    check_ids(path, application, version, newest(migrations))?;
+    if version < newest(migrations) {
+        // Fails while somebody else, a backup for instance, has the file open.
+        set_journal_mode(&conn, path, "delete")?;
+        upgrade(&mut conn, version, migrations).map_err(sqlite)?;
+    }
+    Ok(conn)
+}
+
+/// The schema version that migrations lead to.
+#[allow(clippy::cast_possible_truncation, reason = "there will not be four billion versions")]
+pub(super) fn newest(migrations: &[&str]) -> u32 {
+    migrations.len() as u32
+}
+
+/// The application id and the schema version of an open database.
+pub(super) fn ids(conn: &Connection) -> rusqlite::Result<(u32, u32)> {
+    let number = |name| conn.pragma_query_one::<i32>(None, name).map(i32::cast_unsigned);
+    Ok((number("application_id")?, number("user_version")?))
 }
 
 /// Without an error SQLite may stay with the mode that it had.
@@ -101,9 +120,13 @@ pub(super) fn writable() -> OpenFlags {
 }
 
 /// Says what is wrong with a database of this application id and schema version, or nothing.
-pub(super) fn check_ids(path: &Path, application: u32, version: u32) -> Result<(), StoreError> {
+pub(super) fn check_ids(
+    path: &Path,
+    application: u32,
+    version: u32,
+    known: u32,
+) -> Result<(), StoreError> {
     let shown = path.display();
-    let known = NEWEST;
     if application != APPLICATION_ID || version == 0 {
         return Err(not_ours(path, "it is an SQLite database of another program"));
     }
@@ -148,7 +171,7 @@ fn check_alone(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn check(path: &Path, header: &[u8]) -> Result<u32, StoreError> {
+fn check(path: &Path, header: &[u8], known: u32) -> Result<(), StoreError> {
     if header.is_empty() {
         return Err(not_ours(path, "it is empty"));
     }
@@ -156,8 +179,14 @@ fn check(path: &Path, header: &[u8]) -> Result<u32, StoreError> {
         return Err(not_ours(path, "it is no SQLite database"));
     }
     let version = number_at(header, USER_VERSION_AT);
-    check_ids(path, number_at(header, APPLICATION_ID_AT), version)?;
-    Ok(version)
+    check_ids(path, number_at(header, APPLICATION_ID_AT), version, known)
+}
+
+/// Whether a file that begins like this is an SQLite database with our application id.
+pub(super) fn is_ours(header: &[u8]) -> bool {
+    header.len() >= HEADER_OCTETS
+        && header.starts_with(MAGIC)
+        && number_at(header, APPLICATION_ID_AT) == APPLICATION_ID
 }
 
 fn number_at(header: &[u8], at: usize) -> u32 {
@@ -172,7 +201,7 @@ fn not_ours(path: &Path, why: &str) -> StoreError {
     ))
 }
 
-fn create(path: &Path) -> Result<(), StoreError> {
+fn create(path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
     let new = with_suffix(path, ".new");
     let system = |error| StoreError::system(&new, &error);
     for leftover in [new.clone(), with_suffix(&new, "-journal")] {
@@ -184,7 +213,7 @@ fn create(path: &Path) -> Result<(), StoreError> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(system)?;
     let sqlite = |error| StoreError::sqlite(&new, &error);
     let mut conn = Connection::open_with_flags(&new, writable()).map_err(sqlite)?;
-    upgrade(&mut conn, 0, &MIGRATIONS).map_err(sqlite)?;
+    upgrade(&mut conn, 0, migrations).map_err(sqlite)?;
     conn.close().map_err(|(_, error)| sqlite(error))?;
     fs::rename(&new, path).map_err(system)?;
     sync_directory_of(path).map_err(|error| StoreError::system(path, &error))

@@ -1,11 +1,12 @@
 //! Tests that need the store's inside: its connection and its migrations.
 
+use std::fs;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use super::row::SELECT;
-use super::{Batch, FILE_NAME, Store, schema};
+use super::{Batch, FILE_NAME, Store, backup, schema};
 use crate::registry::{
     Body, Change, Declared, Instance, InstanceId, Label, LeaseTerm, ServiceName,
 };
@@ -129,6 +130,81 @@ fn an_upgrade_goes_on_where_the_file_is_and_is_whole_or_nothing() {
     assert_eq!(state(&conn), (1, "a".into()));
     schema::upgrade(&mut conn, 1, &steps[..2]).unwrap();
     assert_eq!(state(&conn), (2, "a,b".into()));
+}
+
+/// With a journal beside it that is still to be rolled back, a file's first page can tell a version that the file
+/// will not have.
+#[test]
+fn an_upgrade_that_a_crash_took_back_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE_NAME);
+    let journal = schema::with_suffix(&path, "-journal");
+    commit(&mut Store::open(dir.path()).unwrap(), &registration(1)).unwrap();
+    let old = schema::newest(&schema::MIGRATIONS);
+    let step = "CREATE TABLE extra (x); ALTER TABLE registry ADD COLUMN y TEXT";
+    let steps: Vec<_> = schema::MIGRATIONS.into_iter().chain([step]).collect();
+
+    // The state just before the commit deletes its journal. Without syncs the journal is complete, with its
+    // header, as soon as the page has been changed.
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF").unwrap();
+    let begin = format!("BEGIN EXCLUSIVE; {step}; PRAGMA user_version = {}", old + 1);
+    conn.execute_batch(&begin).unwrap();
+    let taken_back = fs::read(&journal).unwrap();
+    conn.execute_batch("COMMIT").unwrap();
+    drop(conn);
+    assert!(!journal.exists());
+    let upgraded = fs::read(&path).unwrap();
+    assert_eq!(upgraded[60..64], (old + 1).to_be_bytes());
+    let crash = || {
+        fs::write(&path, &upgraded).unwrap();
+        fs::write(&journal, &taken_back).unwrap();
+    };
+
+    let state = |conn: &Connection| -> (u32, u32, u32) {
+        let number = |sql| conn.query_row(sql, [], |row| row.get(0)).unwrap();
+        (
+            conn.pragma_query_one(None, "user_version").unwrap(),
+            number("SELECT count(*) FROM sqlite_schema WHERE name = 'extra'"),
+            number("SELECT count(*) FROM instances"),
+        )
+    };
+    crash();
+    assert_eq!(state(&Connection::open(&path).unwrap()), (old, 0, 1), "the journal is hot");
+    crash();
+    assert_eq!(state(&schema::open(&path, &steps).unwrap()), (old + 1, 1, 1));
+    assert!(!journal.exists());
+
+    // The older Rollcall leaves to the newer one what that has begun.
+    crash();
+    let error = Store::open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("was written by a newer Rollcall"), "{error}");
+    assert!(fs::read(&path).unwrap() == upgraded && fs::read(&journal).unwrap() == taken_back);
+}
+
+#[test]
+fn a_file_made_while_the_copy_was_is_not_replaced_unasked() {
+    let dir = tempfile::tempdir().unwrap();
+    let (partial, to) = (dir.path().join("b.db.partial"), dir.path().join("b.db"));
+    fs::write(&partial, "copy").unwrap();
+    fs::write(&to, "precious").unwrap();
+    let error = backup::name(&partial, &to, false).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!(
+            "{} is there already: choose another name, or say that it is to be replaced",
+            to.display()
+        )
+    );
+    assert_eq!(
+        (fs::read(&partial).unwrap(), fs::read(&to).unwrap()),
+        ("copy".into(), "precious".into())
+    );
+    backup::name(&partial, &to, true).unwrap();
+    assert_eq!((partial.exists(), fs::read(&to).unwrap()), (false, "copy".into()));
+    fs::rename(&to, &partial).unwrap();
+    backup::name(&partial, &to, false).unwrap();
+    assert_eq!((partial.exists(), fs::read(&to).unwrap()), (false, "copy".into()));
 }
 
 #[test]
