@@ -72,7 +72,7 @@ impl Reloader {
     /// New zones are in force at once, so that nobody registers what they have; those that cover what is listed
     /// already are taken back.
     fn reload_zones(&self) {
-        let old = self.view.zones().1;
+        let old = self.view.zones();
         match zones::load(&self.live.get()) {
             Ok(new) => self.view.set_zones(new),
             Err(errors) => {
@@ -86,7 +86,7 @@ impl Reloader {
         // What was registered before the change is listed by then.
         self.registrar.after_queued(move || {
             let mut left_out = left_out.lock();
-            let Some(conflict) = zones::conflict(&view.zones().1, &view) else {
+            let Some(conflict) = zones::conflict(&view.zones(), &view) else {
                 return left_out.clear();
             };
             say_left_out(&conflict);
@@ -117,7 +117,7 @@ impl Reloader {
     /// After the start: a zone file that covers what the store had listed is not served.
     pub(super) fn drop_conflicting_zone_files(&self) {
         let mut left_out = self.left_out.lock();
-        while let Some(conflict) = zones::conflict(&self.view.zones().1, &self.view) {
+        while let Some(conflict) = zones::conflict(&self.view.zones(), &self.view) {
             let (name, file) = (&conflict.name, &conflict.file);
             if conflict.line == 0 {
                 return tracing::error!(

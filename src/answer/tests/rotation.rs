@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::view::Pointers;
 use crate::view::testing::{Answers, cell};
 
 /// How often each instance of `web` is first in so many answers, by the label of its SRV target or by address.
@@ -53,4 +54,22 @@ fn weight_0_is_first_only_if_all_are_0() {
     let firsts_of = |weights: &[u16]| firsts(weights, "web.svc.internal. A", 30);
     assert_eq!(firsts_of(&[0, 1]), BTreeMap::from([("10.0.0.1".into(), 30)]));
     assert_eq!(firsts_of(&[0, 0]).into_values().collect::<Vec<_>>(), [15, 15]);
+}
+
+#[test]
+fn instances_at_one_address_take_turns_to_be_named_first() {
+    let mut server = Server::new(&[]);
+    let [one, two, gone] =
+        ["a", "b", "c"].map(|id| cell("web", id, &["10.0.0.1"], Some(500_000), |_| {}));
+    gone.lease.kill();
+    let pointers = Pointers::new(5, [one, two, gone].into(), 1);
+    server.view.put_pointers("10.0.0.1".parse().unwrap(), pointers);
+    for order in [["b", "a", "c"], ["a", "b", "c"], ["b", "a", "c"]] {
+        let [first, second, last] =
+            order.map(|id| format!("1.0.0.10.in-addr.arpa. 1 PTR {id}.web.svc.internal."));
+        server.check(
+            &Ask::of("1.0.0.10.in-addr.arpa. PTR"),
+            &format!("NOERROR aa\n? 1.0.0.10.in-addr.arpa. PTR\n{first}\n{second}\n{last}"),
+        );
+    }
 }
