@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::view::Pointers;
 use crate::view::testing::{Answers, cell};
+use crate::view::{LeaseStart, Pointers};
 
 /// How often each instance of `web` is first in so many answers, by the label of its SRV target or by address.
 fn firsts(weights: &[u16], question: &'static str, queries: usize) -> BTreeMap<String, usize> {
@@ -71,5 +71,21 @@ fn instances_at_one_address_take_turns_to_be_named_first() {
             &Ask::of("1.0.0.10.in-addr.arpa. PTR"),
             &format!("NOERROR aa\n? 1.0.0.10.in-addr.arpa. PTR\n{first}\n{second}\n{last}"),
         );
+    }
+}
+
+#[test]
+fn turns_of_an_address_go_on_when_it_is_published_anew() {
+    let mut server = Server::new(&[]);
+    let [one, two] =
+        ["a", "b"].map(|id| cell("web", id, &["10.0.0.1"], None, |_| {}).instance.clone());
+    for instance in [&one, &two] {
+        server.view.edit(NOW).list(instance, LeaseStart::Term);
+    }
+    for first in ["a", "b", "a", "b"] {
+        let reply = server.ask(&Ask::of("1.0.0.10.in-addr.arpa. PTR"));
+        let line = format!("1.0.0.10.in-addr.arpa. 5 PTR {first}.web.svc.internal.");
+        assert_eq!(reply.lines().nth(2), Some(&*line));
+        server.view.edit(NOW).list(&one, LeaseStart::AsItIs);
     }
 }
