@@ -61,7 +61,8 @@ pub struct Totals {
     pub replies: [[u64; RCODE_NAMES.len()]; 2],
     /// Replies in which something did not fit that belongs into them.
     pub truncated: [u64; 2],
-    /// Messages that got no reply: they were no queries.
+    /// Messages that got no reply: they were no queries, came from an address or port that nobody asks from, or the
+    /// buffer had no room for a reply's header and question.
     pub dropped: [u64; 2],
 }
 

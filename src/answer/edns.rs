@@ -40,14 +40,15 @@ pub enum ExtendedError {
 }
 
 impl Edns {
-    /// Reads an OPT record's class, TTL and options; `None` if the options do not add up.
+    /// Reads an OPT record's class, TTL and options; `None` if the options do not add up. Those of a later version
+    /// may look otherwise: all that counts is that we do not speak it (RFC 6891, section 6.1.3).
     pub fn read(class: u16, ttl: u32, options: &[u8]) -> Option<Self> {
-        let mut rest = options;
+        let [_, version, flags @ ..] = ttl.to_be_bytes();
+        let mut rest = if version == 0 { options } else { &[] };
         while !rest.is_empty() {
             let length = rest.get(2..4)?.first_chunk().map(|octets| u16::from_be_bytes(*octets))?;
             rest = rest.get(4 + usize::from(length)..)?;
         }
-        let [_, version, flags @ ..] = ttl.to_be_bytes();
         let dnssec_ok = u16::from_be_bytes(flags) & DNSSEC_OK != 0;
         Some(Self { udp_size: class, version, dnssec_ok })
     }

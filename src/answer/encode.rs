@@ -172,7 +172,7 @@ impl Body<'_, '_> {
     fn pointers(&mut self, pointers: &Pointers, zone: &Zone) -> Result<(), Full> {
         let (owner, now) = (self.name, self.context.now);
         let mut least_ms = None;
-        let written = self.each(pointers.cells.iter(), |writer, cell| {
+        let written = self.each(pointers.take_turn(), |writer, cell| {
             let rdata = [&*cell.host, zone.name()];
             writer.record(Section::Answer, owner, types::PTR, 0, &rdata)?;
             least_ms = least(least_ms, cell.lease.remaining_ms(now));

@@ -1,6 +1,6 @@
 //! From a query's bytes to a reply's bytes: parse, decide, encode.
 //!
-//! No lock, no await, no allocation, no log line, no clock: what a query meets is the view as it is, at a moment
+//! No lock but its own, no await, no allocation, no log line, no clock: what a query meets is the view as it is, at a moment
 //! that is passed in. Every transport calls [`Batch::respond`], so no two of them can disagree.
 
 mod parse;
@@ -14,7 +14,9 @@ pub mod counters;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::view::{LeaseTime, Reader, View, Zones};
+use parking_lot::MutexGuard;
+
+use crate::view::{LeaseTime, Reader, View, Zones, ZonesHand};
 pub use counters::Counters;
 use decide::{Answer, End, Sources};
 
@@ -40,16 +42,15 @@ pub enum Reply {
 #[derive(Debug)]
 pub struct Responder {
     view: Arc<View>,
-    zones_version: u64,
-    zones: Arc<Zones>,
+    zones: ZonesHand,
     counters: Arc<Counters>,
 }
 
 impl Responder {
     /// A responder that answers from `view`.
     pub fn new(view: Arc<View>) -> Self {
-        let (zones_version, zones) = view.zones();
-        Self { view, zones_version, zones, counters: Arc::default() }
+        let zones = view.zones_hand();
+        Self { view, zones, counters: Arc::default() }
     }
 
     /// What it counts.
@@ -57,17 +58,14 @@ impl Responder {
         self.counters.clone()
     }
 
-    /// Begins a batch of queries at `now`: pins the view's maps and takes the zones' latest snapshot.
+    /// Begins a batch of queries at `now`: pins the view's maps and holds the zones as they are.
     pub fn batch(&mut self, now: LeaseTime) -> Batch<'_> {
-        if self.view.zones_version() != self.zones_version {
-            (self.zones_version, self.zones) = self.view.zones();
-        }
         // Whoever is found loaded before the maps are asked was in them by then.
         let loaded = self.view.loaded();
         Batch {
             reader: self.view.read(),
             view: &self.view,
-            zones: &self.zones,
+            zones: self.zones.hold(),
             counters: &self.counters,
             loaded,
             now,
@@ -79,7 +77,7 @@ impl Responder {
 pub struct Batch<'a> {
     reader: Reader<'a>,
     view: &'a View,
-    zones: &'a Zones,
+    zones: MutexGuard<'a, Arc<Zones>>,
     counters: &'a Counters,
     loaded: bool,
     now: LeaseTime,
@@ -99,7 +97,7 @@ impl Batch<'_> {
             return Reply::Drop;
         };
         self.counters.query(transport, query.question.as_ref().map(|question| question.rtype));
-        let sources = Sources { reader: &self.reader, zones: self.zones, loaded: self.loaded };
+        let sources = Sources { reader: &self.reader, zones: &self.zones, loaded: self.loaded };
         let answer: Answer<'_> = match (query.problem, &query.question) {
             (None, Some(question)) => decide::decide(sources, question),
             (problem, _) => End::Problem(problem.unwrap_or(parse::Problem::FormErr)).into(),

@@ -199,7 +199,7 @@ impl Core {
             new.extend(names(&change.after).unwrap_or_default());
             new.retain(|name| !before.contains(name));
         }
-        match self.view.zones().1.conflict(&new) {
+        match self.view.zones().conflict(&new) {
             None => Ok(outcome),
             Some(conflict) => {
                 self.registry.undo(&outcome.changes);

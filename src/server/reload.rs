@@ -78,7 +78,7 @@ impl Reloader {
     /// New zones are in force at once, so that nobody registers what they have; those that cover what is listed
     /// already are taken back. False if the old ones stay.
     fn reload_zones(&self, config: &Config) -> bool {
-        let old = self.view.zones().1;
+        let old = self.view.zones();
         match zones::load(config) {
             Ok(new) => self.view.set_zones(new),
             Err(errors) => {
@@ -90,7 +90,7 @@ impl Reloader {
         }
         self.wait_for_registrar();
         let mut left_out = self.left_out.lock();
-        let Some(conflict) = zones::conflict(&self.view.zones().1, &self.view) else {
+        let Some(conflict) = zones::conflict(&self.view.zones(), &self.view) else {
             left_out.clear();
             return true;
         };
@@ -128,7 +128,7 @@ impl Reloader {
     /// After the start: a zone file that covers what the store had listed is not served.
     pub(super) fn drop_conflicting_zone_files(&self) {
         let mut left_out = self.left_out.lock();
-        while let Some(conflict) = zones::conflict(&self.view.zones().1, &self.view) {
+        while let Some(conflict) = zones::conflict(&self.view.zones(), &self.view) {
             let (name, file) = (&conflict.name, &conflict.file);
             if conflict.line == 0 {
                 return tracing::error!(

@@ -16,11 +16,11 @@ pub mod wire;
 pub mod zones;
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
 use papaya::{HashMap, HashMapRef, LocalGuard};
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::registry::{
     Instance, InstanceId, LeaseTerm, MAX_ID_OCTETS, MAX_SERVICE_OCTETS, ServiceName,
@@ -58,10 +58,29 @@ struct Maps {
 pub struct View {
     maps: Maps,
     roster: Mutex<Roster>,
-    zones: RwLock<Arc<Zones>>,
-    zones_version: AtomicU64,
+    zones: Mutex<ZonesHeld>,
     serial: AtomicU32,
     loaded: AtomicBool,
+}
+
+/// The zones, and who else holds them.
+#[derive(Debug, Default)]
+struct ZonesHeld {
+    zones: Arc<Zones>,
+    hands: Vec<Weak<Mutex<Arc<Zones>>>>,
+}
+
+/// A worker's own reference to the zones. Whoever replaces them does it here as well, so that no worker keeps
+/// old ones, however idle it is, or has to free them.
+#[derive(Debug)]
+pub struct ZonesHand(Arc<Mutex<Arc<Zones>>>);
+
+impl ZonesHand {
+    /// The zones as they are, which they stay until this is dropped. The lock is the worker's own: who replaces
+    /// the zones takes it for a moment, nobody else does.
+    pub fn hold(&self) -> MutexGuard<'_, Arc<Zones>> {
+        self.0.lock()
+    }
 }
 
 impl View {
@@ -70,23 +89,33 @@ impl View {
         Reader { names: self.maps.names.pin(), addresses: self.maps.addresses.pin() }
     }
 
-    /// The zones as they are, and the version to ask [`zones_version`](Self::zones_version) for.
-    pub fn zones(&self) -> (u64, Arc<Zones>) {
-        let zones = self.zones.read();
-        (self.zones_version.load(Ordering::Acquire), zones.clone())
+    /// The zones as they are.
+    pub fn zones(&self) -> Arc<Zones> {
+        self.zones.lock().zones.clone()
     }
 
-    /// Moves when the zones are replaced: a worker keeps its snapshot until then.
-    pub fn zones_version(&self) -> u64 {
-        self.zones_version.load(Ordering::Acquire)
+    /// The zones for a worker, which takes them in hand for each batch of queries.
+    pub fn zones_hand(&self) -> ZonesHand {
+        let mut held = self.zones.lock();
+        let hand = Arc::new(Mutex::new(held.zones.clone()));
+        held.hands.push(Arc::downgrade(&hand));
+        ZonesHand(hand)
     }
 
-    /// Replaces the zones as a whole.
+    /// Replaces the zones as a whole, and frees the old ones. Waits for each worker's batch: microseconds. Not to be
+    /// called by who holds a [`ZonesHand`].
     pub fn set_zones(&self, zones: impl Into<Arc<Zones>>) {
-        let mut place = self.zones.write();
-        *place = zones.into();
+        let zones = zones.into();
+        let mut held = self.zones.lock();
+        let old = std::mem::replace(&mut held.zones, zones.clone());
         self.serial.fetch_add(1, Ordering::Relaxed);
-        self.zones_version.fetch_add(1, Ordering::Release);
+        held.hands.retain(|hand| {
+            let Some(hand) = hand.upgrade() else { return false };
+            *hand.lock() = zones.clone();
+            true
+        });
+        drop(held);
+        drop(old); // the last, and not under the lock: it may take a while
     }
 
     /// The serial of the zones' SOA: it moves with their content.

@@ -154,7 +154,7 @@ impl<R: Record> RRset<R> {
 const GOLDEN_RATIO: u64 = 0x9E37_79B9_7F4A_7C15;
 
 #[allow(clippy::cast_possible_truncation)] // a remainder is smaller than `length`
-fn remainder(turn: u64, length: usize) -> usize {
+pub(super) fn remainder(turn: u64, length: usize) -> usize {
     (turn % length as u64) as usize
 }
 

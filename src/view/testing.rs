@@ -39,8 +39,7 @@ impl View {
                 self.put_node(&[&name, "_tcp", service], node(&[(cell, *port)], answers, false));
             }
             for address in &cell.instance.body.addresses {
-                let pointers =
-                    Pointers { ttl_secs: answers.ttl_secs, cells: [(*cell).clone()].into() };
+                let pointers = Pointers::new(answers.ttl_secs, [(*cell).clone()].into(), 0);
                 self.put_pointers(*address, pointers);
             }
         }

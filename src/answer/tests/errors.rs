@@ -160,6 +160,11 @@ fn edns() {
         (Ask { options: cookie, ..ask().edns(1232) }, format!("NOERROR aa\nEDNS 0 1232\n{ANSWER}")),
         (ask().edns_ttl(0x0001_0000), format!("BADVERS\nEDNS 0 1232\n? {QUESTION}")),
         (ask().edns_ttl(0x00ff_8000), format!("BADVERS\nEDNS 0 1232 do\n? {QUESTION}")),
+        // Options of a later version may look otherwise.
+        (
+            Ask { options: b"\0\x0a\0\x08abc", ..ask().edns_ttl(0x0001_0000) },
+            format!("BADVERS\nEDNS 0 1232\n? {QUESTION}"),
+        ),
         (ask().edns(1232).tcp(), format!("NOERROR aa\nEDNS 0 1232\n{ANSWER}")),
         (
             Ask::of("example.org. A").edns(1232),

@@ -339,3 +339,51 @@ fn records_of_a_zone_file_rotate_and_new_zones_are_taken_up() {
         "NOERROR aa\n? pool.p.example. A\npool.p.example. 60 A 192.0.2.3",
     );
 }
+
+/// A zone makes the names above it exist in the zone that it is nested in (RFC 4592, section 2.2.2).
+#[test]
+fn names_above_a_nested_zone_exist() {
+    let soa = "$TTL 60\n@ SOA ns me 1 1h 1h 1h 10\n";
+    let outer = format!("{soa}* A 192.0.2.1\n");
+    let beside = "dc1.svc A 192.0.2.2\n*.svc A 192.0.2.3\n";
+    let inner = format!("{soa}host A 192.0.2.4\n");
+    let mut server = Server::new(&[
+        ("example.", &outer),
+        ("svc.internal.", "*.dc2 60 A 192.0.2.3\n"),
+        ("a.b.dc2.svc.internal.", &inner),
+        ("c.d.corp.example.", &inner),
+        ("internal.", &format!("{soa}{beside}")),
+    ]);
+    let soa_of = |zone: &str| format!("{zone} 10 SOA ns.{zone} me.{zone} 1 3600 3600 3600 10");
+    let registry_soa =
+        "svc.internal. 2 SOA ns.svc.internal. hostmaster.svc.internal. 7 3600 600 86400 2";
+    for (name, rcode, records) in [
+        // `lab.example.` and `c.d.corp.example.` are nested in `example.`, which has a wildcard.
+        ("corp.example. A", "NOERROR", format!("authority {}", soa_of("example."))),
+        ("d.corp.example. A", "NOERROR", format!("authority {}", soa_of("example."))),
+        ("x.d.corp.example. A", "NXDOMAIN", format!("authority {}", soa_of("example."))),
+        ("x.example. A", "NOERROR", "x.example. 60 A 192.0.2.1".into()),
+        ("host.c.d.corp.example. A", "NOERROR", "host.c.d.corp.example. 60 A 192.0.2.4".into()),
+        ("x.c.d.corp.example. A", "NXDOMAIN", format!("authority {}", soa_of("c.d.corp.example."))),
+        // Beside the registry too.
+        ("b.dc2.svc.internal. A", "NOERROR", format!("authority {registry_soa}")),
+        ("x.b.dc2.svc.internal. A", "NXDOMAIN", format!("authority {registry_soa}")),
+        ("x.dc2.svc.internal. A", "NOERROR", "x.dc2.svc.internal. 60 A 192.0.2.3".into()),
+        // At and below a nested zone its own data counts, not what the outer one says of it.
+        ("dc1.svc.internal. A", "NXDOMAIN", format!("authority {registry_soa}")),
+    ] {
+        server.check(&Ask::of(name), &format!("{rcode} aa\n? {name}\n{records}"));
+    }
+    let above: Vec<Box<[u8]>> = vec![b"\x03dc2"[..].into(), b"\x01b\x03dc2"[..].into()];
+    assert_eq!(server.view.zones().conflict(&above), None, "they are free for services");
+}
+
+#[test]
+fn old_zones_are_freed_by_who_replaces_them() {
+    let server = Server::new(&[]);
+    let idle = Responder::new(server.view.clone());
+    let old = Arc::downgrade(&server.view.zones());
+    server.view.set_zones(zones(&[]));
+    assert!(old.upgrade().is_none(), "no idle responder keeps them");
+    drop(idle);
+}

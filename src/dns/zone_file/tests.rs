@@ -5,7 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
-use crate::view::zones::{Conflict, ZoneSettings, Zones};
+use crate::view::zones::{Conflict, MAX_RRSET, ZoneSettings, Zones};
 
 const SOA: &str = "$TTL 60\n@ SOA ns me 1 1h 1h 1h 10\n";
 
@@ -84,6 +84,24 @@ fn errors_name_the_line() {
         zone(&format!("{SOA}a CAA x y z")).unwrap_err().to_string(),
         "zones/p.example.zone, line 3: CAA: error parsing number: invalid digit found in \
          string; `\\#` takes the data of any type"
+    );
+}
+
+#[test]
+fn an_rrset_is_no_longer_than_a_reply() {
+    let line = |n: usize| format!("a A 10.0.{}.{}\n", n / 256, n % 256);
+    let full: String = std::iter::once(SOA.into()).chain((0..MAX_RRSET).map(line)).collect();
+    // One that is there already is no more, and another type or name has room of its own.
+    let more = format!("{full}{}a AAAA ::1\nb A 192.0.2.1\n", line(7));
+    assert_eq!(
+        zone(&more).unwrap().node(b"\x01a").unwrap().rrset(types::A).unwrap().records.len(),
+        MAX_RRSET
+    );
+    let error = zone(&format!("{full}{}", line(MAX_RRSET))).unwrap_err();
+    let reason = "the name has more than 4096 records of this type, more than a reply has room for";
+    assert_eq!(
+        error.to_string(),
+        format!("zones/p.example.zone, line {}: {reason}", 3 + MAX_RRSET)
     );
 }
 

@@ -147,8 +147,10 @@ impl Roster {
         let cells: Box<[_]> =
             listed.into_iter().chain(lingering).take(MAX_POINTERS).cloned().collect();
         let ttls = cells.iter().map(|cell| self.settings.of(&cell.instance.service).ttl_secs);
-        let pointers = Pointers { ttl_secs: ttls.min().unwrap_or(1), cells };
-        maps.addresses.pin().insert(address, pointers);
+        let ttl_secs = ttls.min().unwrap_or(1);
+        let addresses = maps.addresses.pin();
+        let turns = addresses.get(&address).map_or(0, Pointers::turns);
+        addresses.insert(address, Pointers::new(ttl_secs, cells, turns));
     }
 }
 

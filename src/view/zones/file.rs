@@ -11,6 +11,9 @@ use super::types;
 
 /// Records of one zone at most, at some 200 octets each.
 pub const MAX_RECORDS: usize = 1_000_000;
+/// Records of one name and type at most: a reply over TCP has no room for more addresses, at 16 octets each. Each
+/// is compared with all that came before it.
+pub const MAX_RRSET: usize = 4_096;
 /// Octets of a record's data at most: a reply over TCP must have room for it.
 pub const MAX_RDATA: usize = 65_000;
 /// The greatest TTL (RFC 2181, section 8).
@@ -171,6 +174,11 @@ impl FileZone {
             return Ok(());
         };
         let same = |rrset: &FileRRset| rrset.records.iter().any(|record| *record.rdata == *rdata);
+        if node.rrset(rtype).is_some_and(|rrset| rrset.records.len() == MAX_RRSET && !same(rrset)) {
+            return Err(format!(
+                "the name has more than {MAX_RRSET} records of this type, more than a reply has room for"
+            ));
+        }
         match (rtype, node.rrset(types::CNAME), node.rrset(types::SOA)) {
             (types::CNAME, Some(cname), _) if !same(cname) => {
                 Err("the name has two CNAME records".into())
@@ -187,7 +195,7 @@ impl FileZone {
     }
 
     /// The names between the zone and `owner` exist with it.
-    fn add_parents(&mut self, owner: &Name) {
+    pub(super) fn add_parents(&mut self, owner: &Name) {
         let apex = wire::labels_of(&self.origin).count();
         for labels in apex..owner.labels() {
             let key = owner.relative(labels, self.origin.len());

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use file::{
-    FileNode, FileRRset, FileRecord, FileZone, MAX_RDATA, MAX_RECORDS, MAX_TTL, Place,
+    FileNode, FileRRset, FileRecord, FileZone, MAX_RDATA, MAX_RECORDS, MAX_RRSET, MAX_TTL, Place,
     ZoneFileError,
 };
 
@@ -122,6 +122,7 @@ impl Zones {
         for data in rest {
             zones.push(Kind::File, data, settings, &mut errors);
         }
+        zones.lead_to_nested();
         if errors.is_empty() { Ok(zones) } else { Err(errors) }
     }
 
@@ -153,9 +154,18 @@ impl Zones {
         }
     }
 
-    /// All zones, those of the registry first, in the order in which they are configured.
-    pub fn iter(&self) -> impl Iterator<Item = &Zone> {
-        self.zones.iter()
+    /// The names between a zone and one nested in it exist in the outer one (RFC 4592, section 2.2.2), although
+    /// what makes them exist is not in its file.
+    fn lead_to_nested(&mut self) {
+        for place in 0..self.zones.len() {
+            let Some(name) = self.zones.get(place).and_then(|zone| Name::read(zone.name())) else {
+                continue;
+            };
+            let above = name.labels().checked_sub(1).and_then(|most| self.place_of(&name, most));
+            if let Some(outer) = above.and_then(|above| self.zones.get_mut(above)) {
+                outer.data.add_parents(&name);
+            }
+        }
     }
 
     /// The zone that PTR names, if there is one.
@@ -174,10 +184,15 @@ impl Zones {
     }
 
     fn find_up_to(&self, name: &Name, labels: usize) -> Option<&Zone> {
+        self.zones.get(self.place_of(name, labels)?)
+    }
+
+    /// The place of the longest zone that a name is in, of those with at most so many labels.
+    fn place_of(&self, name: &Name, labels: usize) -> Option<usize> {
         (0..=labels.min(self.most_labels))
             .rev()
             .find_map(|labels| self.by_name.get(name.suffix(labels)))
-            .and_then(|place| self.zones.get(*place))
+            .copied()
     }
 
     /// The first of these names, relative to the zones with the registry, that one of them cannot have: its
