@@ -134,7 +134,8 @@ impl Families<'_> {
     fn registrar(&mut self, figures: &Figures) -> fmt::Result {
         let Figures { changes, renewals, unknown_renewals, expiries, revivals, .. } = *figures;
         self.counter("changes", "Changes that became durable.", changes)?;
-        self.counter("renewals", "Renewals that moved a deadline.", renewals)?;
+        let help = "Renewals of listed instances, endless leases included, registrations not.";
+        self.counter("renewals", help, renewals)?;
         self.counter("unknown_renewals", "Renewals of what was not listed.", unknown_renewals)?;
         self.counter("expiries", "Instances whose lease ended for good.", expiries)?;
         self.counter("revivals", "Lapsed leases renewed before they ended.", revivals)?;
@@ -174,14 +175,14 @@ impl Families<'_> {
     }
 
     fn commits(&mut self, figures: &Figures) -> fmt::Result {
-        self.counter("commits", "Commits that succeeded or failed.", figures.commits)?;
+        self.counter("commits", "Commits that succeeded.", figures.commits)?;
         self.counter("failed_commits", "Commits that failed.", figures.failed_commits)?;
         let bounds = COMMIT_BUCKETS.into_iter().chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(figures.commit_durations).collect();
         self.0
             .encode_descriptor(
                 "commit_duration",
-                "How long commits took.",
+                "How long commits that succeeded took.",
                 Some(&Unit::Seconds),
                 MetricType::Histogram,
             )?
@@ -340,6 +341,7 @@ rollcall_build_info{{version="{}"}} 1"#,
         );
         assert_eq!(values, expected.lines().collect::<Vec<_>>());
         assert!(text.contains("# HELP rollcall_paused_seconds Pauses"), "{text}");
+        assert!(text.contains("# HELP rollcall_commits Commits that succeeded."), "{text}");
         assert!(text.contains("# UNIT rollcall_commit_duration_seconds seconds\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }

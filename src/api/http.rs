@@ -2,8 +2,9 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,8 +16,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tower::ServiceExt;
@@ -24,9 +26,15 @@ use tower::ServiceExt;
 use super::guard::Peer;
 use super::problem::Problem;
 use super::timed::{Handling, Patience, Timed};
+use crate::net::seats::{Full, Seat, Seats};
+use crate::net::tcp::BACKLOG;
 
-/// Connections at most: each may hold a file descriptor and some 20 KiB. Further ones wait to be accepted.
+/// Connections at most: each may hold a file descriptor and some 20 KiB. Further ones are closed at once.
 pub const MAX_CONNECTIONS: usize = 4096;
+/// Connections at most from one address: as many as a machine full of instances needs, each renewing its own
+/// lease, and so few that one machine does not keep all others from renewing theirs. Loopback addresses may
+/// have all: who runs here has better ways to do harm, and a proxy here has everybody's connections.
+pub const MAX_CONNECTIONS_OF_CLIENT: usize = 512;
 /// Once fewer are free, a connection is closed after its reply: nobody keeps one that another waits for.
 const FEW_FREE: usize = MAX_CONNECTIONS / 4;
 /// Headers of a request at most; browsers and clients send about 20.
@@ -60,29 +68,64 @@ const LIMITS: Limits = Limits {
     accept_again: Duration::from_millis(100),
 };
 
-/// The door's connections: all listeners share the bound. Clones are the same one.
+/// The door's connections: all listeners share the bounds. Clones are the same ones.
 #[derive(Debug, Clone)]
-pub struct Connections(Arc<Semaphore>);
+pub struct Connections(Arc<Counted>);
+
+#[derive(Debug)]
+struct Counted {
+    seats: Arc<Seats>,
+    refused_full: AtomicU64,
+    refused_client: AtomicU64,
+}
 
 impl Default for Connections {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_CONNECTIONS)))
+        let seats = Seats::new(MAX_CONNECTIONS);
+        Self(Arc::new(Counted {
+            seats,
+            refused_full: AtomicU64::new(0),
+            refused_client: AtomicU64::new(0),
+        }))
     }
 }
 
 impl Connections {
     /// How many are open.
     pub fn open(&self) -> usize {
-        MAX_CONNECTIONS.saturating_sub(self.0.available_permits())
+        self.0.seats.taken()
+    }
+
+    /// What is counted of them: name, help, value.
+    pub fn counters(&self) -> [(&'static str, &'static str, u64); 2] {
+        let full = self.0.refused_full.load(Ordering::Relaxed);
+        let client = self.0.refused_client.load(Ordering::Relaxed);
+        [
+            ("http_refused_full", "HTTP connections refused: too many in all.", full),
+            ("http_refused_client", "HTTP connections refused: too many of a client.", client),
+        ]
+    }
+
+    /// A seat for a connection; `None`, counted, if there is none for this client.
+    fn take(&self, client: IpAddr) -> Option<Seat> {
+        let is_here = client.to_canonical().is_loopback();
+        let most = if is_here { MAX_CONNECTIONS } else { MAX_CONNECTIONS_OF_CLIENT };
+        let refused = match self.0.seats.take(client, most) {
+            Ok(seat) => return Some(seat),
+            Err(Full::Total) => &self.0.refused_full,
+            Err(Full::Client) => &self.0.refused_client,
+        };
+        refused.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
     fn are_scarce(&self) -> bool {
-        self.0.available_permits() < FEW_FREE
+        MAX_CONNECTIONS.saturating_sub(self.open()) < FEW_FREE
     }
 }
 
 /// Serves `app` on all listeners until `shutdown` turns true (or its sender is gone); then what is being
-/// handled is finished, for at most 3 s. Each request carries its [`Peer`].
+/// handled, or was sent already, is finished, for at most 3 s. Each request carries its [`Peer`].
 ///
 /// Fails only at the start, when a listener cannot be used.
 pub async fn serve(
@@ -134,16 +177,11 @@ impl Door {
                 }
                 () = stopped(&mut shutdown) => break,
             };
-            if let Some((stream, peer, permit)) = accepted {
-                let door = self.clone();
-                let shutdown = shutdown.clone();
-                running.spawn(async move {
-                    door.connection(stream, peer, shutdown).await;
-                    drop(permit);
-                });
+            if let Some((stream, peer)) = accepted {
+                self.seat(&mut running, stream, peer, &shutdown);
             }
         }
-        drop(listener);
+        self.seat_the_waiting(listener, &mut running, &shutdown);
         let drained = async {
             while let Some(ended) = running.join_next().await {
                 report(ended);
@@ -154,14 +192,45 @@ impl Door {
         }
     }
 
-    /// The next connection, once there is room for it; `None` if accepting failed, after a while.
-    async fn next(
-        &self,
-        listener: &TcpListener,
-    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let permit = self.connections.0.clone().acquire_owned().await.ok()?;
+    fn seat(
+        self: &Arc<Self>,
+        running: &mut JoinSet<()>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        shutdown: &watch::Receiver<bool>,
+    ) {
+        let Some(seat) = self.connections.take(peer.ip()) else { return };
+        let (door, shutdown) = (self.clone(), shutdown.clone());
+        running.spawn(async move {
+            door.connection(stream, peer, shutdown).await;
+            drop(seat);
+        });
+    }
+
+    /// Takes the connections that the kernel has accepted and we have not: they may have sent a request. Their
+    /// number is bounded by the backlog.
+    fn seat_the_waiting(
+        self: &Arc<Self>,
+        listener: TcpListener,
+        running: &mut JoinSet<()>,
+        shutdown: &watch::Receiver<bool>,
+    ) {
+        // Not through the runtime, which may not have heard of them yet.
+        let Ok(listener) = listener.into_std() else { return };
+        for _ in 0..BACKLOG {
+            let Ok((stream, peer)) = listener.accept() else { break };
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                self.seat(running, stream, peer, shutdown);
+            }
+        }
+    }
+
+    /// The next connection; `None` if accepting failed, after a while.
+    async fn next(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
         match listener.accept().await {
-            Ok((stream, peer)) => Some((stream, peer, permit)),
+            Ok(accepted) => Some(accepted),
             Err(error) => {
                 tracing::warn!("cannot accept an HTTP connection: {error}");
                 tokio::time::sleep(self.limits.accept_again).await;
@@ -178,19 +247,30 @@ impl Door {
     ) {
         // Replies are small, and a client that waits for one sends nothing to acknowledge it with.
         let _ = stream.set_nodelay(true);
+        let begins_late = has_stopped(&shutdown);
+        if begins_late && !has_sent(&stream) {
+            return;
+        }
         let handling = Handling::default();
         let io = TokioIo::new(Timed::new(stream, self.limits.patience, handling.clone()));
+        let stop = shutdown.clone();
         let service = service_fn(|request| async {
             let _handling = handling.begin();
-            Ok::<_, Infallible>(self.respond(request, peer).await)
+            let mut response = self.respond(request, peer).await;
+            if has_stopped(&stop) || self.connections.are_scarce() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
         });
         let mut http = http1::Builder::new();
         http.max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD_OCTETS);
         http.timer(TokioTimer::new()).header_read_timeout(HYPER_HEAD_LIMIT);
         let mut connection = std::pin::pin!(http.serve_connection(io, service));
         let ended = tokio::select! {
+            biased;
             ended = connection.as_mut() => ended,
-            () = stopped(&mut shutdown) => {
+            // What a late one has sent is answered, once, and says that it is the last.
+            () = stopped(&mut shutdown), if !begins_late => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -204,14 +284,10 @@ impl Door {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
         let handled = timeout(self.limits.request, self.app.clone().oneshot(request)).await;
-        let mut response = match handled {
+        match handled {
             Ok(Ok(response)) => response,
             Err(_) => too_slow().into_response(),
-        };
-        if self.connections.are_scarce() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
     }
 }
 
@@ -223,6 +299,18 @@ fn too_slow() -> Problem {
 /// Waits until the server stops.
 async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+/// Whether the server stops.
+fn has_stopped(shutdown: &watch::Receiver<bool>) -> bool {
+    *shutdown.borrow() || shutdown.has_changed().is_err()
+}
+
+/// Whether something that the client sent waits. Not through the runtime, which may not have heard of it yet.
+fn has_sent(stream: &TcpStream) -> bool {
+    SockRef::from(stream)
+        .peek(&mut [std::mem::MaybeUninit::uninit()])
+        .is_ok_and(|octets| octets > 0)
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

@@ -44,6 +44,13 @@ impl Running {
         TcpStream::connect(self.address).await.unwrap()
     }
 
+    /// Waits until so many connections are open.
+    async fn until_open(&self, count: usize) {
+        while self.connections.open() != count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Sends `text` and reads until the server closes.
     async fn talk(&self, text: &str) -> String {
         let mut stream = self.connect().await;
@@ -81,7 +88,7 @@ async fn requests_share_a_connection_and_know_their_peer() {
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         assert_eq!(one_reply(&mut stream).await, local);
     }
-    assert_eq!(running.connections.open(), 2); // This one, and the one that is waited for.
+    assert_eq!(running.connections.open(), 1);
 }
 
 #[tokio::test]
@@ -121,13 +128,9 @@ async fn a_reply_that_nobody_takes_ends() {
     let running = start(Limits { patience, ..limits() }, large);
     let mut stream = running.connect().await;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-    // Nothing is read until the server has let go of the connection.
-    while running.connections.open() != 2 {
-        tokio::task::yield_now().await;
-    }
-    while running.connections.open() == 2 {
-        tokio::time::sleep(SOON).await;
-    }
+    // Nothing more than an octet is read until the server has let go of the connection.
+    stream.read_u8().await.unwrap();
+    running.until_open(0).await;
     assert!(rest(&mut stream).await.len() < 64 << 20);
 }
 
@@ -159,28 +162,72 @@ async fn a_request_that_takes_too_long_is_answered() {
 #[tokio::test]
 async fn when_connections_are_scarce_none_is_kept() {
     let running = start(limits(), trivial());
-    let taken = u32::try_from(MAX_CONNECTIONS - FEW_FREE).unwrap();
-    let taken = running.connections.0.clone().acquire_many_owned(taken).await.unwrap();
+    let others = |count: usize| -> Vec<Seat> {
+        (0..count)
+            .map(|at| {
+                let host = u8::try_from(at / MAX_CONNECTIONS_OF_CLIENT).unwrap();
+                running.connections.take(IpAddr::from([10, 0, 0, host])).unwrap()
+            })
+            .collect()
+    };
+    let taken = others(MAX_CONNECTIONS - FEW_FREE);
     let reply = running.talk("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(reply.contains("connection: close\r\n"), "{reply}");
     drop(taken);
-    // With none left a client waits, and is served when there is room again.
-    while running.connections.open() != 1 {
-        tokio::task::yield_now().await;
-    }
-    let all = running
-        .connections
-        .0
-        .clone()
-        .acquire_many_owned(u32::try_from(running.connections.0.available_permits()).unwrap());
-    let all = all.await.unwrap();
-    let mut first = running.connect().await; // Has the permit that the loop held already.
-    first.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-    assert!(rest(&mut first).await.contains("connection: close\r\n"));
+    running.until_open(0).await;
+    // With none left a client is refused, and is served when there is room again.
+    let all = others(MAX_CONNECTIONS);
+    assert_eq!(running.talk("").await, "");
+    assert_eq!(running.connections.counters().map(|(_, _, count)| count), [1, 0]);
     drop(all);
     let mut second = running.connect().await;
     second.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     one_reply(&mut second).await;
+}
+
+#[tokio::test]
+async fn one_client_does_not_take_all_connections() {
+    let running = start(limits(), trivial());
+    let greedy = IpAddr::from([10, 0, 0, 1]);
+    let take = |client: IpAddr| running.connections.take(client);
+    let taken: Vec<_> = (0..MAX_CONNECTIONS).filter_map(|_| take(greedy)).collect();
+    assert_eq!(taken.len(), MAX_CONNECTIONS_OF_CLIENT);
+    let refused = u64::try_from(MAX_CONNECTIONS - MAX_CONNECTIONS_OF_CLIENT).unwrap();
+    assert_eq!(running.connections.counters().map(|(_, _, count)| count), [0, refused]);
+    let mut other = running.connect().await;
+    other.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    one_reply(&mut other).await;
+    drop((taken, other));
+    running.until_open(0).await;
+    for here in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+        let all: Vec<_> = (0..MAX_CONNECTIONS).map_while(|_| take(here.parse().unwrap())).collect();
+        assert_eq!(all.len(), MAX_CONNECTIONS, "{here}");
+    }
+}
+
+#[tokio::test]
+async fn stopping_answers_what_was_sent_before() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // The kernel accepts them and has their requests before the door looks, which is when it stops already.
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        clients.push(client);
+    }
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let (_stop, shutdown) = watch::channel(true);
+    let connections = Connections::default();
+    let serving = serve_within(limits(), vec![listener], trivial(), connections.clone(), shutdown);
+    serving.await.unwrap();
+    for client in &mut clients {
+        let reply = rest(client).await;
+        assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
+        assert!(reply.contains("connection: close\r\n"), "{reply}");
+    }
+    assert_eq!(rest(&mut silent).await, "");
+    assert_eq!(connections.open(), 0);
 }
 
 #[tokio::test]

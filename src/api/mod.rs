@@ -18,7 +18,6 @@ pub mod problem;
 pub mod secrets;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -51,8 +50,6 @@ pub struct Api {
     access: Arc<Access>,
     config: Arc<config::Live>,
     scrape: Scrape,
-    /// Once loaded, a registry stays so.
-    loaded: AtomicBool,
 }
 
 impl Api {
@@ -63,7 +60,7 @@ impl Api {
         config: Arc<config::Live>,
         scrape: Scrape,
     ) -> Self {
-        Self { registrar, access, config, scrape, loaded: AtomicBool::new(false) }
+        Self { registrar, access, config, scrape }
     }
 
     /// Has a change made, if `principal` may make it.
@@ -81,13 +78,7 @@ impl Api {
     /// The registrar, to read from: once it is loaded, since a list with gaps would mislead.
     fn for_reading(&self, principal: &Principal) -> Result<&Registrar, Problem> {
         self.access.authorise(principal, Action::Read)?;
-        if self.is_loaded() { Ok(&self.registrar) } else { Err(Problem::loading()) }
-    }
-
-    fn is_loaded(&self) -> bool {
-        let loaded = self.loaded.load(Ordering::Relaxed) || self.registrar.figures().loaded;
-        self.loaded.store(loaded, Ordering::Relaxed);
-        loaded
+        if self.registrar.is_loaded() { Ok(&self.registrar) } else { Err(Problem::loading()) }
     }
 }
 

@@ -190,8 +190,8 @@ async fn list_instances(
     let mut listed = listed.ok_or(Refusal::NotListed)?;
     let path = format!("{SERVICES}/{}", percent_encoded(service.as_str()));
     let next = page.cut(&mut listed, &path, |listed| listed.instance.id.as_str());
-    let instances =
-        listed.iter().map(|listed| InstanceView::new(listed, &api.config.get())).collect();
+    let config = api.config.get();
+    let instances = listed.iter().map(|listed| InstanceView::new(listed, &config)).collect();
     let view = ServiceView { service: service.as_str(), instances, next };
     Ok(response::Json(view).into_response())
 }

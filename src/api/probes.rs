@@ -30,11 +30,10 @@ struct Ready {
 }
 
 async fn ready(State(api): State<Arc<Api>>) -> Result<Json<Ready>, Problem> {
-    let figures = api.registrar.figures();
-    if !figures.loaded {
+    if !api.registrar.is_loaded() {
         return Err(Problem::loading());
     }
-    Ok(Json(Ready { ready: true, changes_refused: figures.unavailable }))
+    Ok(Json(Ready { ready: true, changes_refused: api.registrar.unavailable() }))
 }
 
 async fn metrics(

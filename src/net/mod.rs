@@ -7,7 +7,7 @@ pub mod batch;
 pub mod udp;
 mod connection;
 mod pool;
-mod seats;
+pub mod seats;
 pub mod tcp;
 pub mod holder;
 

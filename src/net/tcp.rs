@@ -20,7 +20,7 @@ use super::{Answer, Stop, connection};
 use crate::view::LeaseTime;
 
 /// Connections that the kernel keeps until they are accepted.
-const BACKLOG: i32 = 1024;
+pub const BACKLOG: i32 = 1024;
 
 /// What the kernel may hold for a connection in each direction (it doubles the number): a client that does not
 /// read, or sends more than it lets us answer, takes no more than that.
@@ -108,7 +108,7 @@ impl<A: Answer, C: Fn() -> LeaseTime + Send + Sync + 'static> Door<A, C> {
             clock,
             stop,
             counters: Arc::default(),
-            seats: Seats::new(limits.connections, limits.per_client),
+            seats: Seats::new(limits.connections),
         })
     }
 
@@ -155,7 +155,7 @@ impl<A: Answer, C: Fn() -> LeaseTime + Send + Sync + 'static> Door<A, C> {
     }
 
     fn seat(self: &Arc<Self>, connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr) {
-        match self.seats.take(peer.ip()) {
+        match self.seats.take(peer.ip(), self.limits.per_client) {
             Ok(seat) => {
                 count(&self.counters.accepted);
                 connections.spawn(self.clone().connection(stream, peer, seat));

@@ -39,7 +39,7 @@ pub struct Committed {
     pub revision: u64,
 }
 
-/// Figures for metrics and readiness.
+/// Figures for metrics.
 #[derive(Debug, Clone, Default)]
 pub struct Figures {
     /// Whether the registry is loaded whole.
@@ -62,7 +62,7 @@ pub struct Figures {
     pub revision: u64,
     /// Changes that became durable.
     pub changes: u64,
-    /// Renewals that moved a deadline.
+    /// Renewals of something listed, with or without an end of its lease; a registration again is none.
     pub renewals: u64,
     /// Renewals of something not listed.
     pub unknown_renewals: u64,
@@ -70,7 +70,7 @@ pub struct Figures {
     pub expiries: u64,
     /// Leases that lapsed and were renewed before they ended.
     pub revivals: u64,
-    /// Commits that were made, and that failed.
+    /// Commits that were made; those that failed are not among them.
     pub commits: u64,
     /// Commits that failed.
     pub failed_commits: u64,
@@ -172,7 +172,17 @@ impl Registrar {
         self.0.view.instance(service, id, self.now())
     }
 
-    /// Figures for metrics and readiness.
+    /// Whether the registry is loaded whole; it stays so. Takes no lock.
+    pub fn is_loaded(&self) -> bool {
+        self.0.view.loaded()
+    }
+
+    /// Why changes are refused now, if so. Waits neither for the roster nor for the queue.
+    pub fn unavailable(&self) -> Option<String> {
+        self.0.gauges.commits().unavailable
+    }
+
+    /// Figures for metrics.
     pub fn figures(&self) -> Figures {
         self.0.figures()
     }

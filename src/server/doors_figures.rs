@@ -35,6 +35,7 @@ impl Figures {
         let http = self.http.as_ref().map(|connections| ("http", connections.open()));
         let mut further = self.udp_counters();
         further.extend(self.tcp_counters());
+        further.extend(self.http.iter().flat_map(http::Connections::counters));
         further.extend(self.datagram.iter().flat_map(datagram::Door::figures));
         Sources {
             registrar: self.registrar.figures(),
