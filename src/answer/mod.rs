@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::view::{LeaseTime, Reader, View, Zones};
 pub use counters::Counters;
 use decide::{Answer, End, Sources};
+pub use edns::UDP_MOST;
 
 /// How a query came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
