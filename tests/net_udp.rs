@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rollcall::answer::{Reply, Transport};
-use rollcall::net::batch::{DATAGRAMS, Datagram, Datagrams, Sent};
+use rollcall::net::batch::{self, DATAGRAMS, Datagram, Datagrams, Sent};
 use rollcall::net::udp::{self, Worker};
 use rollcall::net::{Answer, Respond, Stop};
 use rollcall::view::LeaseTime;
@@ -271,6 +271,25 @@ fn a_batch_says_who_sent_what_where_and_whether_it_was_cut() {
             assert_eq!(overlong, [false, true]);
             assert_eq!(datagrams.send(), Sent::default());
         }
+    }
+}
+
+#[test]
+fn a_late_reply_leaves_from_the_address_that_was_asked() {
+    for addr in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"] {
+        let (mut datagrams, client) = pair(addr, 8, 8);
+        let later = datagrams.socket().try_clone().unwrap();
+        client.send(b"?").unwrap();
+        assert_eq!(datagrams.receive().unwrap(), 1);
+        let mut way_back = None;
+        datagrams.each(|datagram, _| {
+            way_back = Some((datagram.peer, datagram.return_path()));
+            None
+        });
+        let (peer, path) = way_back.unwrap();
+        // The client is connected, and hears nobody else.
+        batch::send_one(&later, b"late", peer, &path).unwrap();
+        assert_eq!(hear(&client), b"late", "{addr}");
     }
 }
 

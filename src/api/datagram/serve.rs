@@ -65,3 +65,59 @@ fn send_later(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use parking_lot::RwLock;
+
+    use super::super::Settings;
+    use super::*;
+    use crate::config::Lease;
+    use crate::registrar::Registrar;
+    use crate::store::Store;
+
+    fn door_with_a_defect() -> (Door, tempfile::TempDir) {
+        let settings = Settings {
+            keys: Arc::default(),
+            lease: Arc::new(RwLock::new(Lease { default_secs: 30, min_secs: 2, max_secs: 60 })),
+            insecure_unsigned: false,
+            authorise: Box::new(|asked| {
+                assert_ne!(asked.service, "panic", "as the test wants it");
+                Ok(())
+            }),
+            start_unix_ms: 0,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let (registrar, running) = Registrar::start(store, Arc::default(), |_| ()).unwrap();
+        running.stop();
+        (Door::new(settings, registrar), dir)
+    }
+
+    #[test]
+    fn a_panic_costs_a_batch_and_not_the_door() {
+        let (door, _dir) = door_with_a_defect();
+        let socket = udp::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(socket.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let stop = Stop::default();
+        let threads = serve(vec![socket], &door, &stop).unwrap();
+        client.send(b"RC1 RENEW panic a").unwrap();
+        let figure = |name| door.figures().iter().find(|figure| figure.0 == name).unwrap().2;
+        // The panic has a batch to itself: what shared it would be lost with it.
+        while figure("datagrams_panics") == 0 && !threads[0].is_finished() {
+            thread::yield_now();
+        }
+        client.send(b"RC1 RENEW web a lease=30").unwrap();
+        let mut room = [0; 64];
+        let length = client.recv(&mut room).expect("the door goes on");
+        assert_eq!(&room[..length], b"RC1 INVALID field=lease");
+        stop.stop();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let figures = ["datagrams_panics", "datagrams_lost", "datagrams_answered"].map(figure);
+        assert_eq!(figures, [1, 1, 1]);
+    }
+}
