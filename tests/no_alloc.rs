@@ -1,4 +1,4 @@
-//! A hot query is answered without an allocation, whatever it comes to.
+//! A hot query is answered without an allocation, whatever it comes to, and so is a signed renewal.
 #![allow(clippy::unwrap_used, reason = "all of this is a test")]
 #![allow(unsafe_code, reason = "an allocator cannot be counted without being one")]
 
@@ -6,13 +6,20 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
+use parking_lot::RwLock;
+use rollcall::access::key::{Key, Keys};
+use rollcall::access::{Access, Action, Principal};
 use rollcall::answer::{Reply, Responder, Transport};
+use rollcall::api::datagram::{Door, Handled, MAX_LINE_OCTETS, Settings};
+use rollcall::config::Lease;
 use rollcall::dns::zone_file;
+use rollcall::registrar::{Registrar, Running};
 use rollcall::registry::{
     Body, Declared, Instance, InstanceId, Label, LeaseTerm, ServiceName, State,
 };
+use rollcall::store::Store;
 use rollcall::view::zones::{ZoneSettings, Zones};
 use rollcall::view::{LeaseStart, LeaseTime, View};
 
@@ -110,6 +117,52 @@ fn query(name: &str, rtype: u8) -> Vec<u8> {
     query.extend([0, 0, rtype, 0, 1]);
     query.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
     query
+}
+
+/// A door with one key, whose rights are decided as the server does it, to a registrar that has loaded an empty registry.
+fn door(dir: &Path, key: Key) -> (Door, Running) {
+    let keys = Keys::default();
+    keys.replace(vec![key]).unwrap();
+    let access = Access::new(None, false);
+    let settings = Settings {
+        keys: Arc::new(keys),
+        lease: Arc::new(RwLock::new(Lease { default_secs: 30, min_secs: 2, max_secs: 60 })),
+        insecure_unsigned: false,
+        authorise: Box::new(move |asked| {
+            let principal = if asked.key.is_some() { Principal::Key } else { Principal::Anonymous };
+            access.authorise(&principal, Action::Renew).map_err(|denied| denied.to_string().into())
+        }),
+        start_unix_ms: 0,
+    };
+    let (sender, loaded) = mpsc::channel();
+    let tell = move |result: Result<_, _>| sender.send(result.is_ok()).unwrap();
+    let view = Arc::new(View::default());
+    let (registrar, running) = Registrar::start(Store::open(dir).unwrap(), view, tell).unwrap();
+    assert!(loaded.recv().unwrap());
+    (Door::new(settings, registrar), running)
+}
+
+#[test]
+fn no_signed_renewal_allocates() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = || Key::new("k1", &[7; 32]);
+    let (door, running) = door(dir.path(), key());
+    let peer: SocketAddr = "192.0.2.1:40000".parse().unwrap();
+    let mut out = [0; MAX_LINE_OCTETS];
+    for seq in 0..4 {
+        let line = format!("RC1 RENEW web web-1 key=k1 time=5000 boot=a1 seq={seq}");
+        let mac = key().sign(&[line.as_bytes()]);
+        let mac: String = mac.as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
+        let datagram = format!("{line} mac={mac}");
+        let before = CALLS.get();
+        let handled = door.handle(datagram.as_bytes(), peer, 5000, &mut out, || unreachable!());
+        let calls = CALLS.get() - before;
+        assert!(matches!(handled, Handled::Reply(_)), "{handled:?}");
+        assert!(out.starts_with(b"RC1 UNKNOWN mac="));
+        // The first makes the instance's entry in the replay table.
+        assert!(seq == 0 || calls == 0, "{calls} calls for datagram {seq}");
+    }
+    running.stop();
 }
 
 #[test]

@@ -99,12 +99,6 @@ impl Keys {
     }
 }
 
-impl FromIterator<Key> for Keys {
-    fn from_iter<I: IntoIterator<Item = Key>>(keys: I) -> Self {
-        Self(RwLock::new(keys.into_iter().map(Arc::new).collect()))
-    }
-}
-
 /// `k1.key` has the key `k1`.
 fn id_of(file_name: &str) -> Result<&str, String> {
     let id = file_name.split('.').next().unwrap_or_default();

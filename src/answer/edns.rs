@@ -2,10 +2,11 @@
 
 use crate::view::zones::types;
 
-/// Octets that we take and send over UDP at most: what passes everywhere unfragmented.
-pub const UDP_MOST: usize = 1232;
+/// Octets that we take and send over UDP at most, and that our OPT records name: what an IPv6 datagram of the least
+/// MTU has room for, which passes everywhere unfragmented (RFC 9715, section 3).
+pub const UDP_MOST: u16 = 1232;
 /// Octets that every client takes over UDP (RFC 1035, section 2.3.4).
-pub const UDP_LEAST: usize = 512;
+pub const UDP_LEAST: u16 = 512;
 /// Octets that a reply may have over TCP.
 pub const TCP_MOST: usize = 65_535;
 
@@ -55,7 +56,7 @@ impl Edns {
 
     /// Octets that a reply to the client may have over UDP.
     pub fn udp_limit(self) -> usize {
-        usize::from(self.udp_size).clamp(UDP_LEAST, UDP_MOST)
+        usize::from(self.udp_size.clamp(UDP_LEAST, UDP_MOST))
     }
 }
 
@@ -69,7 +70,7 @@ pub fn opt_record(
     let [_, high_rcode] = (rcode >> 4).to_be_bytes();
     let [flags, _] = if edns.dnssec_ok { DNSSEC_OK } else { 0 }.to_be_bytes();
     let [_, kind] = types::OPT.to_be_bytes();
-    let [size_high, size_low] = OUR_UDP_SIZE.to_be_bytes();
+    let [size_high, size_low] = UDP_MOST.to_be_bytes();
     let fixed = [0, 0, kind, size_high, size_low, high_rcode, 0, flags, 0, 0, 0];
     let Some(error) = error else {
         record[..OPT_OCTETS].copy_from_slice(&fixed);
@@ -82,6 +83,3 @@ pub fn opt_record(
     record[OPT_OCTETS..].copy_from_slice(&[0, option, 0, 2, 0, error as u8]);
     (record, OPT_OCTETS + ERROR_OCTETS)
 }
-
-/// The size that our OPT records name.
-const OUR_UDP_SIZE: u16 = 1232;

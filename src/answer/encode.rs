@@ -55,7 +55,7 @@ pub fn encode(
 ) -> Result<Encoded, Full> {
     let limit = match (context.transport, query.edns) {
         (Transport::Tcp, _) => TCP_MOST,
-        (Transport::Udp, None) => UDP_LEAST,
+        (Transport::Udp, None) => usize::from(UDP_LEAST),
         (Transport::Udp, Some(edns)) => edns.udp_limit(),
     };
     let opt = query.edns.map(|edns| opt_record(edns, answer.rcode(), answer.extended_error()));

@@ -19,6 +19,7 @@ use parking_lot::MutexGuard;
 use crate::view::{LeaseTime, Reader, View, Zones, ZonesHand};
 pub use counters::Counters;
 use decide::{Answer, End, Sources};
+pub use edns::UDP_MOST;
 
 /// How a query came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

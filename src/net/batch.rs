@@ -43,17 +43,33 @@ pub fn set_up(socket: &impl AsFd, addr: SocketAddr) -> io::Result<()> {
 }
 
 /// One datagram of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Datagram<'a> {
     /// What it holds, as far as there was room.
     pub octets: &'a [u8],
     /// Who sent it.
     pub peer: SocketAddr,
-    /// The address it was sent to, if the socket is bound to a wildcard address.
-    pub destination: Option<IpAddr>,
     /// Whether it was longer than the room for it.
     pub overlong: bool,
+    /// Where it was sent to, if the socket is bound to a wildcard address.
+    control: Option<&'a Control>,
 }
+
+impl Datagram<'_> {
+    /// The address it was sent to, if the socket is bound to a wildcard address.
+    pub fn destination(&self) -> Option<IpAddr> {
+        self.control.and_then(Control::address)
+    }
+
+    /// The way back, for a reply that does not go out with its batch.
+    pub fn return_path(&self) -> ReturnPath {
+        ReturnPath(self.control.and_then(Control::source))
+    }
+}
+
+/// The address and, where it takes one, the interface that a reply leaves from; [`send_one`] takes it.
+#[derive(Debug, Clone, Copy)]
+pub struct ReturnPath(Option<Control>);
 
 /// What became of a batch's replies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -180,8 +196,8 @@ impl Datagrams {
             let datagram = Datagram {
                 octets: &self.receive_room[from..from + octets],
                 peer,
-                destination: destination(&header.msg_hdr, &self.controls[i]),
                 overlong: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+                control: received_with(&header.msg_hdr, &self.controls[i]),
             };
             let to = self.replies * self.send_octets;
             let room = &mut self.send_room[to..to + self.send_octets];
@@ -197,10 +213,8 @@ impl Datagrams {
         let outgoing = &mut self.outgoing[self.replies].msg_hdr;
         outgoing.msg_name = incoming.msg_name;
         outgoing.msg_namelen = incoming.msg_namelen;
-        let with_source = self.control_octets > 0
-            && destination(incoming, &self.controls[i]).is_some_and(|ip| !ip.is_multicast());
-        if with_source {
-            self.controls[i].make_source();
+        if let Some(source) = received_with(incoming, &self.controls[i]).and_then(Control::source) {
+            self.controls[i] = source;
             outgoing.msg_control = incoming.msg_control;
             outgoing.msg_controllen = incoming.msg_controllen;
         } else {
@@ -243,17 +257,17 @@ impl Datagrams {
     }
 }
 
-/// Sends one datagram, from `source` if that is given: a reply that could not go out with its batch.
+/// Sends one datagram: a reply that could not go out with its batch, along its datagram's return path.
 pub fn send_one(
     socket: &UdpSocket,
     octets: &[u8],
     peer: SocketAddr,
-    source: Option<IpAddr>,
+    path: &ReturnPath,
 ) -> io::Result<()> {
     let name = SockAddr::from(peer);
     let mut slice =
         libc::iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() };
-    let mut control = source.map(Control::from_source);
+    let mut control = path.0;
     // SAFETY: integers and pointers, for which zero (no name, no control, length 0) is a value.
     let mut header: libc::msghdr = unsafe { zeroed() };
     header.msg_namelen = name.len();
@@ -262,7 +276,8 @@ pub fn send_one(
     header.msg_iovlen = 1;
     if let Some(control) = &mut control {
         header.msg_control = (&raw mut *control).cast();
-        header.msg_controllen = control.header.cmsg_len.next_multiple_of(size_of::<usize>());
+        let octets = control.header.cmsg_len as usize;
+        header.msg_controllen = octets.next_multiple_of(size_of::<usize>()) as _;
     }
     // SAFETY: the header's name, slice and control live until the call returns, with the lengths that it
     // gives; the call only reads them. The socket is borrowed and so open.
@@ -308,8 +323,8 @@ impl Name {
 }
 
 /// One control message: which address a datagram was sent to (`in_pktinfo` or `in6_pktinfo`), and with
-/// [`make_source`](Self::make_source) the one that its reply is sent from.
-#[derive(Clone, Copy)]
+/// [`source`](Self::source) the one that its reply is sent from.
+#[derive(Debug, Clone, Copy)]
 #[repr(C)]
 struct Control {
     header: libc::cmsghdr,
@@ -320,27 +335,6 @@ impl Control {
     fn none() -> Self {
         // SAFETY: plain integers and bytes, for which zero is a value.
         unsafe { zeroed() }
-    }
-
-    /// The message that makes a datagram leave from `source`.
-    fn from_source(source: IpAddr) -> Self {
-        let mut control = Self::none();
-        let octets = match source {
-            IpAddr::V4(ip) => {
-                control.header.cmsg_level = libc::IPPROTO_IP;
-                control.header.cmsg_type = libc::IP_PKTINFO;
-                control.data[4..8].copy_from_slice(&ip.octets());
-                size_of::<libc::in_pktinfo>()
-            }
-            IpAddr::V6(ip) => {
-                control.header.cmsg_level = libc::IPPROTO_IPV6;
-                control.header.cmsg_type = libc::IPV6_PKTINFO;
-                control.data[..16].copy_from_slice(&ip.octets());
-                size_of::<libc::in6_pktinfo>()
-            }
-        };
-        control.header.cmsg_len = size_of::<libc::cmsghdr>() + octets;
-        control
     }
 
     fn is_ipv4(&self) -> bool {
@@ -364,25 +358,24 @@ impl Control {
         }
     }
 
-    /// Makes it the source of a reply: takes the interface out, which would bypass the routing table, but
-    /// for an IPv6 link-local address, which means nothing without one.
-    fn make_source(&mut self) {
-        let link_local =
-            matches!(self.address(), Some(IpAddr::V6(ip)) if ip.is_unicast_link_local());
-        if self.is_ipv4() {
-            self.data[..4].fill(0);
-        } else if !link_local {
-            self.data[16..].fill(0);
+    /// The message that makes a reply leave from the address; `None` for a multicast address, which is nobody's.
+    /// The interface is taken out, as it would bypass the routing table, but for an IPv6 link-local address, which
+    /// means nothing without one.
+    fn source(&self) -> Option<Self> {
+        let ip = self.address().filter(|ip| !ip.is_multicast())?;
+        let mut source = *self;
+        match ip {
+            IpAddr::V4(_) => source.data[..4].fill(0),
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => {}
+            IpAddr::V6(_) => source.data[16..].fill(0),
         }
+        Some(source)
     }
 }
 
-fn destination(header: &libc::msghdr, control: &Control) -> Option<IpAddr> {
-    if header.msg_controllen as usize >= size_of::<libc::cmsghdr>() {
-        control.address()
-    } else {
-        None
-    }
+/// The control message, if the kernel wrote one.
+fn received_with<'a>(header: &libc::msghdr, control: &'a Control) -> Option<&'a Control> {
+    (header.msg_controllen as usize >= size_of::<libc::cmsghdr>()).then_some(control)
 }
 
 fn slices(room: &mut Vec<u8>, octets: usize) -> Vec<libc::iovec> {
@@ -418,4 +411,54 @@ fn set_option(socket: &impl AsFd, level: c_int, name: c_int, value: c_int) -> io
     // SAFETY: the descriptor is borrowed and so open, `value` lives until the call returns and has `octets`.
     let done = unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), octets) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The message that the kernel gives with a datagram to `ip` that came through `interface`.
+    fn control(ip: IpAddr, interface: u8) -> Control {
+        let mut control = Control::none();
+        match ip {
+            IpAddr::V4(ip) => {
+                control.header.cmsg_level = libc::IPPROTO_IP;
+                control.header.cmsg_type = libc::IP_PKTINFO;
+                control.data[0] = interface;
+                control.data[4..8].copy_from_slice(&ip.octets());
+            }
+            IpAddr::V6(ip) => {
+                control.header.cmsg_level = libc::IPPROTO_IPV6;
+                control.header.cmsg_type = libc::IPV6_PKTINFO;
+                control.data[..16].copy_from_slice(&ip.octets());
+                control.data[16] = interface;
+            }
+        }
+        control
+    }
+
+    #[test]
+    fn a_reply_leaves_from_the_address_that_was_asked_if_that_is_somebodys() {
+        for (asked, expected) in [
+            ("192.0.2.1", Some(("192.0.2.1", 0))),
+            ("2001:db8::1", Some(("2001:db8::1", 0))),
+            ("fe80::1", Some(("fe80::1", 7))),
+            ("224.0.0.251", None),
+            ("ff02::fb", None),
+        ] {
+            let asked = control(asked.parse().unwrap(), 7);
+            let datagram = Datagram {
+                octets: b"",
+                peer: ([127, 0, 0, 1], 1).into(),
+                overlong: false,
+                control: Some(&asked),
+            };
+            let source = datagram.return_path().0.map(|source| {
+                let interface = source.data[if source.is_ipv4() { 0 } else { 16 }];
+                (source.address().unwrap(), interface)
+            });
+            let expected = expected.map(|(ip, interface)| (ip.parse().unwrap(), interface));
+            assert_eq!(source, expected);
+        }
+    }
 }

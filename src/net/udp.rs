@@ -15,14 +15,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::batch::{self, Datagrams};
 use super::{Answer, Respond, Stop};
-use crate::answer::{Reply, Transport};
+use crate::answer::{Reply, Transport, UDP_MOST};
 use crate::view::LeaseTime;
 
 /// The longest query: a question takes 300 octets, UPDATE messages and cookies and padding the rest.
 pub const QUERY_OCTETS_MOST: usize = 4096;
-
-/// The longest reply: what an IPv6 datagram of the least MTU has room for (RFC 9715, section 3).
-pub const REPLY_OCTETS_MOST: usize = 1232;
 
 /// How long a worker sleeps at most: it looks at the stop flag that often.
 const RECEIVE_WAIT: Duration = Duration::from_millis(100);
@@ -35,8 +32,8 @@ const SEND_WAIT: Duration = Duration::from_millis(100);
 /// gives less where `net.core.rmem_max` is less.
 const RECEIVE_BUFFER_OCTETS: usize = 4 << 20;
 
-/// Batches that are still answered after the stop: more than the receive buffer holds, so that what comes
-/// later cannot keep the worker.
+/// Batches that are still handled after the stop: more than the receive buffer holds, so that what comes
+/// later cannot keep the thread.
 const BATCHES_AFTER_STOP_MOST: usize = 512;
 
 /// After a failed receive: an error that stays must not take a whole core.
@@ -82,7 +79,7 @@ fn socket(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// What a worker counts: what it received is what it sent, failed to send, ignored or dropped by decision.
+/// What a worker counts: what it received is what it sent, failed to send, ignored, lost, or dropped by decision.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Datagrams received.
@@ -97,6 +94,8 @@ pub struct Counters {
     pub receive_errors: AtomicU64,
     /// Batches lost to a defect of ours.
     pub panics: AtomicU64,
+    /// Datagrams received that were in those batches.
+    pub lost: AtomicU64,
 }
 
 /// A running worker.
@@ -144,45 +143,13 @@ struct Desk<A, C> {
 
 impl<A: Answer, C: Fn() -> LeaseTime> Desk<A, C> {
     fn work(mut self, socket: UdpSocket) {
+        let (stop, counters) = (self.stop.clone(), self.counters.clone());
         // The address of a bound socket can always be read.
-        let datagrams = Datagrams::new(socket, QUERY_OCTETS_MOST, REPLY_OCTETS_MOST);
-        let mut datagrams = match datagrams {
-            Ok(datagrams) => datagrams,
-            Err(error) => return tracing::error!(%error, "a UDP worker cannot start"),
-        };
-        while !self.stop.is_set() {
-            match datagrams.receive() {
-                Ok(0) => {}
-                Ok(received) => self.answer(&mut datagrams, received),
-                Err(_) => {
-                    count(&self.counters.receive_errors, 1);
-                    thread::sleep(RECEIVE_BACK_OFF);
-                }
+        match Datagrams::new(socket, QUERY_OCTETS_MOST, usize::from(UDP_MOST)) {
+            Ok(datagrams) => {
+                run(datagrams, &stop, &counters, |datagrams| self.answer_each(datagrams));
             }
-        }
-        for _ in 0..BATCHES_AFTER_STOP_MOST {
-            match datagrams.receive_waiting() {
-                Ok(received) if received > 0 => self.answer(&mut datagrams, received),
-                _ => break,
-            }
-        }
-    }
-
-    fn answer(&mut self, datagrams: &mut Datagrams, received: usize) {
-        count(&self.counters.received, received);
-        // Nothing that is sent here may end a worker: if a defect of ours can be reached from outside, the
-        // batch is lost, not the door.
-        match catch_unwind(AssertUnwindSafe(|| self.answer_each(datagrams))) {
-            Ok(ignored) => {
-                let outcome = datagrams.send();
-                count(&self.counters.sent, outcome.sent);
-                count(&self.counters.unsent, outcome.failed);
-                count(&self.counters.ignored, ignored);
-            }
-            Err(_) => {
-                count(&self.counters.panics, 1);
-                tracing::error!("a UDP worker panicked; the batch of queries is lost");
-            }
+            Err(error) => tracing::error!(%error, "a UDP worker cannot start"),
         }
     }
 
@@ -203,7 +170,62 @@ impl<A: Answer, C: Fn() -> LeaseTime> Desk<A, C> {
     }
 }
 
-/// Adds to a counter. Each has one writer, so that a load and a store do.
-fn count(counter: &AtomicU64, n: usize) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(n as u64), Ordering::Relaxed);
+/// Receives batches, has `each` handle them, and sends its replies, until `stop` is set; then handles what the kernel
+/// had received, and ends. `each` says how many datagrams of its batch it ignored.
+///
+/// Nothing that is sent here may end the loop: if a defect of ours can be reached from outside, the batch is
+/// lost, not the door.
+pub fn run(
+    mut datagrams: Datagrams,
+    stop: &Stop,
+    counters: &Counters,
+    mut each: impl FnMut(&mut Datagrams) -> usize,
+) {
+    while !stop.is_set() {
+        match datagrams.receive() {
+            Ok(0) => {}
+            Ok(received) => handle(&mut datagrams, received, counters, &mut each),
+            Err(_) => {
+                count(&counters.receive_errors, 1);
+                thread::sleep(RECEIVE_BACK_OFF);
+            }
+        }
+    }
+    for _ in 0..BATCHES_AFTER_STOP_MOST {
+        match datagrams.receive_waiting() {
+            Ok(received) if received > 0 => {
+                handle(&mut datagrams, received, counters, &mut each);
+            }
+            _ => break,
+        }
+    }
+}
+
+fn handle(
+    datagrams: &mut Datagrams,
+    received: usize,
+    counters: &Counters,
+    each: &mut impl FnMut(&mut Datagrams) -> usize,
+) {
+    count(&counters.received, received);
+    match catch_unwind(AssertUnwindSafe(|| each(datagrams))) {
+        Ok(ignored) => {
+            let outcome = datagrams.send();
+            count(&counters.sent, outcome.sent);
+            count(&counters.unsent, outcome.failed);
+            count(&counters.ignored, ignored);
+        }
+        Err(_) => {
+            count(&counters.lost, received);
+            count(&counters.panics, 1);
+            tracing::error!("a thread of a UDP door panicked; its batch of datagrams is lost");
+        }
+    }
+}
+
+/// Adds to a counter, which may have several writers.
+pub(crate) fn count(counter: &AtomicU64, n: usize) {
+    if n > 0 {
+        counter.fetch_add(n as u64, Ordering::Relaxed);
+    }
 }

@@ -199,7 +199,7 @@ impl Doors {
         let access = self.access.clone();
         let authorise = move |asked: &Asked<'_>| {
             let principal = match asked.key {
-                Some(key) => Principal::Key(key.into()),
+                Some(_) => Principal::Key,
                 None => Principal::Anonymous,
             };
             let action = if asked.verb == Verb::Renew { Action::Renew } else { Action::Own };

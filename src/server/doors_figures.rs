@@ -72,6 +72,7 @@ impl Figures {
             ("dns_udp_ignored", "Datagrams that could not be queries.", sum(|c| &c.ignored)),
             ("dns_udp_receive_errors", "Receive calls that failed.", sum(|c| &c.receive_errors)),
             ("dns_udp_panics", "Batches lost to a defect.", sum(|c| &c.panics)),
+            ("dns_udp_lost", "Datagrams in batches lost to a defect.", sum(|c| &c.lost)),
         ]
     }
 

@@ -47,7 +47,7 @@ pub(super) struct Admission {
     authorise: Box<Authorise>,
     /// The server's start: what was stamped before it may have been accepted by the server before this one.
     start_unix_ms: AtomicU64,
-    senders: Senders,
+    pub(super) senders: Senders,
     pub(super) counters: Counters,
 }
 
@@ -215,11 +215,6 @@ impl Admission {
             self.senders.settle(place, &reply);
         }
         ticket.seal.write(&reply, out)
-    }
-
-    /// How many instances' datagrams are remembered.
-    pub(super) fn remembered(&self) -> usize {
-        self.senders.len()
     }
 
     fn counter(&self, verb: Verb, reply: &Reply) -> &Counter {

@@ -2,10 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::net::udp;
+
 macro_rules! counters {
     ($($name:ident: $help:literal),+ $(,)?) => {
         /// How many datagrams came, and what became of them: all but the first add up to it, but for those that wait
-        /// for the registrar.
+        /// for the registrar, or that were lost to a defect.
         #[derive(Debug, Default)]
         pub(super) struct Counters {
             $(pub(super) $name: Counter,)+
@@ -41,6 +43,23 @@ counters! {
     registered: "Registrations by datagram",
     drained: "Drains by datagram",
     deregistered: "Deregistrations by datagram",
+}
+
+/// What the threads count: replies, and what went wrong around the datagrams counted above.
+pub(super) fn traffic(counters: &udp::Counters) -> [(&'static str, &'static str, u64); 5] {
+    let udp::Counters { sent, unsent, receive_errors, panics, lost, .. } = counters;
+    [
+        ("datagrams_answered", "Replies of the datagram door sent", sent),
+        ("datagrams_unsent", "Replies of the datagram door that the kernel did not take", unsent),
+        (
+            "datagrams_receive_errors",
+            "Receive calls of the datagram door that failed",
+            receive_errors,
+        ),
+        ("datagrams_panics", "Batches of datagrams lost to a defect", panics),
+        ("datagrams_lost", "Datagrams in batches lost to a defect", lost),
+    ]
+    .map(|(name, help, count)| (name, help, count.load(Ordering::Relaxed)))
 }
 
 /// One counter.

@@ -31,7 +31,10 @@
 //! ```
 //!
 //! Lines travel in the clear. A sender whose clock is ahead of the server's by d seconds has its last d seconds'
-//! datagrams accepted once more after the server restarts, as the server then remembers nothing.
+//! datagrams accepted once more after the server restarts, as the server then remembers nothing. The server's wall clock
+//! must not be set back by more than a minute: an instance is remembered for a minute after its last datagram, and
+//! what an instance sent that is no longer remembered is accepted once more when the clock comes within 30 s of it
+//! again. Less than a minute can do, if it follows a minute of silence.
 //!
 //! This file is the glue between `admission` (is it genuine, new, allowed, and what does it say) and the registrar.
 
@@ -52,11 +55,11 @@ use parking_lot::RwLock;
 
 use crate::access::key::Keys;
 use crate::config::Lease;
+use crate::net::udp;
 use crate::registrar::Registrar;
 use crate::registry::{Command, MAX_ID_OCTETS};
 use admission::{Admission, Admitted, Ticket};
 pub use line::{MAX_LINE_OCTETS, Verb};
-pub use replay::MAX_SENDERS;
 use reply::Reply;
 
 /// Octets that a datagram must be received with to see that it is too long: a line, its end, and one more.
@@ -111,12 +114,15 @@ pub enum Handled {
 pub struct Door {
     admission: Arc<Admission>,
     registrar: Registrar,
+    /// What its threads received, sent and lost.
+    traffic: Arc<udp::Counters>,
 }
 
 impl Door {
     /// A door to `registrar`.
     pub fn new(settings: Settings, registrar: Registrar) -> Self {
-        Self { admission: Arc::new(Admission::new(settings)), registrar }
+        let admission = Arc::new(Admission::new(settings));
+        Self { admission, registrar, traffic: Arc::default() }
     }
 
     /// Handles one datagram; `now_unix_ms` is the time of day.
@@ -163,12 +169,9 @@ impl Door {
 
     /// Counters for metrics: name, what it counts, value.
     pub fn figures(&self) -> Vec<(&'static str, &'static str, u64)> {
-        self.admission.counters.figures()
-    }
-
-    /// How many instances' datagrams are remembered, of at most [`MAX_SENDERS`].
-    pub fn remembered(&self) -> usize {
-        self.admission.remembered()
+        let mut figures = self.admission.counters.figures();
+        figures.extend(counters::traffic(&self.traffic));
+        figures
     }
 }
 

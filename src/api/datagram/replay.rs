@@ -13,8 +13,9 @@
 //! - Else it is accepted. If then it cannot be carried out now (the store is down, the registry is loading), it is
 //!   forgotten: it had no effect, and the same datagram may succeed later.
 //!
-//! An entry lives 60 s after the last datagram that was accepted: by then the time check refuses everything that
-//! the entry stands against, as a datagram's time may differ by 30 s either way.
+//! An entry lives 60 s after the last datagram that was accepted: after that the time check refuses everything that
+//! the entry stands against, as a datagram's time may differ by 30 s either way. That holds as long as the wall
+//! clock is not set back after the entry is gone: the door's essay says what happens then.
 
 use std::collections::HashMap;
 
@@ -27,12 +28,12 @@ use super::reply::Reply;
 /// Milliseconds that a datagram's time may differ from ours.
 pub(super) const TIME_WINDOW_MS: u64 = 30_000;
 /// Milliseconds for which an instance is remembered: a datagram may be stamped 30 s ahead and be repeated until
-/// 30 s after that.
+/// 30 s after that, the last moment included.
 const KEEP_MS: u64 = 2 * TIME_WINDOW_MS;
 /// Milliseconds between two looks for entries that are over.
 const SWEEP_MS: u64 = 10_000;
 /// Entries that the table may have, at about 350 octets each: a million instances that renew by datagram.
-pub const MAX_SENDERS: usize = 1 << 20;
+const MAX_SENDERS: usize = 1 << 20;
 /// Parts of the table, each with its own lock: few threads meet, and a sweep holds one up for less than 1 ms.
 const SHARDS: usize = 256;
 /// Replies that are remembered for one instance: a client repeats its last datagram, not one before many others.
@@ -124,6 +125,7 @@ impl Senders {
     }
 
     /// How many instances are remembered.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.iter().map(|shard| shard.lock().senders.len()).sum()
     }
@@ -147,7 +149,7 @@ impl Shard {
             return;
         }
         self.sweep_at = now + SWEEP_MS;
-        self.senders.retain(|_, sender| now.saturating_sub(sender.accepted_at) < KEEP_MS);
+        self.senders.retain(|_, sender| now.saturating_sub(sender.accepted_at) <= KEEP_MS);
     }
 }
 

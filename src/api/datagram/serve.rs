@@ -4,17 +4,12 @@ use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::{Door, Handled, MAX_DATAGRAM_OCTETS, MAX_LINE_OCTETS, SendLater};
 use crate::net::Stop;
 use crate::net::batch::{self, Datagram, Datagrams};
-
-/// After a failed receive: an error that stays must not take a whole core.
-const RECEIVE_BACK_OFF: Duration = Duration::from_millis(10);
-
-/// Batches that are still handled after the stop, so that what comes later cannot keep the thread.
-const BATCHES_AFTER_STOP_MOST: usize = 512;
+use crate::net::udp::{self, Counters};
 
 /// Starts a thread for each socket, as `net::udp::bind` gives them. When `stop` is set each handles what the
 /// kernel had received, and ends.
@@ -29,48 +24,100 @@ pub fn serve(sockets: Vec<UdpSocket>, door: &Door, stop: &Stop) -> io::Result<Ve
 }
 
 fn work(socket: UdpSocket, door: &Door, stop: &Stop) {
-    let later = match socket.try_clone() {
-        Ok(later) => Arc::new(later),
-        Err(error) => return tracing::error!(%error, "the datagram door cannot start"),
+    let open = |socket: UdpSocket| {
+        let later = Arc::new(socket.try_clone()?);
+        Ok((later, Datagrams::new(socket, MAX_DATAGRAM_OCTETS, MAX_LINE_OCTETS)?))
     };
-    let mut datagrams = match Datagrams::new(socket, MAX_DATAGRAM_OCTETS, MAX_LINE_OCTETS) {
-        Ok(datagrams) => datagrams,
-        Err(error) => return tracing::error!(%error, "the datagram door cannot start"),
-    };
-    while !stop.is_set() {
-        match datagrams.receive() {
-            Ok(0) => {}
-            Ok(_) => handle(&mut datagrams, door, &later),
-            Err(_) => thread::sleep(RECEIVE_BACK_OFF),
+    match open(socket) {
+        Ok((later, datagrams)) => {
+            udp::run(datagrams, stop, &door.traffic, |datagrams| handle(datagrams, door, &later));
         }
-    }
-    for _ in 0..BATCHES_AFTER_STOP_MOST {
-        match datagrams.receive_waiting() {
-            Ok(received) if received > 0 => handle(&mut datagrams, door, &later),
-            _ => break,
-        }
+        Err::<_, io::Error>(error) => tracing::error!(%error, "the datagram door cannot start"),
     }
 }
 
-fn handle(datagrams: &mut Datagrams, door: &Door, later: &Arc<UdpSocket>) {
+/// Handles a batch; ignores none, as admission counts for itself what it drops.
+fn handle(datagrams: &mut Datagrams, door: &Door, later: &Arc<UdpSocket>) -> usize {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     datagrams.each(|datagram, room| {
-        let reply_later = || send_later(later.clone(), &datagram);
+        let reply_later = || send_later(later.clone(), door.traffic.clone(), &datagram);
         match door.handle(datagram.octets, datagram.peer, now, room, reply_later) {
             Handled::Reply(length) => Some(length),
             Handled::Silent | Handled::Later => None,
         }
     });
-    datagrams.send();
+    0
 }
 
 /// A reply that the kernel has no room for is lost like any datagram: its sender asks again.
-fn send_later(socket: Arc<UdpSocket>, datagram: &Datagram<'_>) -> SendLater {
-    let (peer, source) = (datagram.peer, datagram.destination);
-    Box::new(move |line| {
-        if let Err(error) = batch::send_one(&socket, line, peer, source) {
+fn send_later(
+    socket: Arc<UdpSocket>,
+    traffic: Arc<Counters>,
+    datagram: &Datagram<'_>,
+) -> SendLater {
+    let (peer, path) = (datagram.peer, datagram.return_path());
+    Box::new(move |line| match batch::send_one(&socket, line, peer, &path) {
+        Ok(()) => udp::count(&traffic.sent, 1),
+        Err(error) => {
+            udp::count(&traffic.unsent, 1);
             tracing::debug!(%peer, %error, "a reply of the datagram door could not be sent");
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use parking_lot::RwLock;
+
+    use super::super::Settings;
+    use super::*;
+    use crate::config::Lease;
+    use crate::registrar::Registrar;
+    use crate::store::Store;
+
+    fn door_with_a_defect() -> (Door, tempfile::TempDir) {
+        let settings = Settings {
+            keys: Arc::default(),
+            lease: Arc::new(RwLock::new(Lease { default_secs: 30, min_secs: 2, max_secs: 60 })),
+            insecure_unsigned: false,
+            authorise: Box::new(|asked| {
+                assert_ne!(asked.service, "panic", "as the test wants it");
+                Ok(())
+            }),
+            start_unix_ms: 0,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let (registrar, running) = Registrar::start(store, Arc::default(), |_| ()).unwrap();
+        running.stop();
+        (Door::new(settings, registrar), dir)
+    }
+
+    #[test]
+    fn a_panic_costs_a_batch_and_not_the_door() {
+        let (door, _dir) = door_with_a_defect();
+        let socket = udp::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(socket.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let stop = Stop::default();
+        let threads = serve(vec![socket], &door, &stop).unwrap();
+        client.send(b"RC1 RENEW panic a").unwrap();
+        let figure = |name| door.figures().iter().find(|figure| figure.0 == name).unwrap().2;
+        // The panic has a batch to itself: what shared it would be lost with it.
+        while figure("datagrams_panics") == 0 && !threads[0].is_finished() {
+            thread::yield_now();
+        }
+        client.send(b"RC1 RENEW web a lease=30").unwrap();
+        let mut room = [0; 64];
+        let length = client.recv(&mut room).expect("the door goes on");
+        assert_eq!(&room[..length], b"RC1 INVALID field=lease");
+        stop.stop();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let figures = ["datagrams_panics", "datagrams_lost", "datagrams_answered"].map(figure);
+        assert_eq!(figures, [1, 1, 1]);
+    }
 }

@@ -55,8 +55,10 @@ impl Fixture {
             (Some("k2"), "web") => Err(Cow::Borrowed("the key k2 may not speak for web")),
             _ => Ok(()),
         };
+        let keys = Keys::default();
+        keys.replace(ids.iter().map(|id| key(id)).collect()).unwrap();
         let settings = Settings {
-            keys: Arc::new(ids.iter().map(|id| key(id)).collect()),
+            keys: Arc::new(keys),
             lease: Arc::new(parking_lot::RwLock::new(BOUNDS)),
             insecure_unsigned: false,
             authorise: Box::new(authorise),
@@ -245,7 +247,7 @@ fn a_repeat_waits_with_the_first() {
     assert!(door.admission.settle(&ticket, Some(Reply::Unknown), &mut out) > 0);
     assert!(matches!(admit(&mut three), Admitted::Told(_, Reply::Unknown)));
     assert_eq!(door.figure("datagrams_pending"), 1);
-    assert_eq!(door.admission.remembered(), 1);
+    assert_eq!(door.admission.senders.len(), 1);
 }
 
 #[test]
@@ -330,7 +332,7 @@ fn without_keys_lines_come_unsigned_from_loopback() {
     }
     assert_eq!(door.done.len(), 5);
     assert_eq!(door.done[4], "renew web a b");
-    assert_eq!(door.admission.remembered(), 0);
+    assert_eq!(door.admission.senders.len(), 0);
     let mapped = "::ffff:127.0.0.1".parse().unwrap();
     for (peer, reply) in [(AFAR, SILENCE), (mapped, "RC1 OK expires_ms=30000")] {
         door.peer = peer;

@@ -124,6 +124,15 @@ fn entries_live_a_minute_and_are_bounded() {
 }
 
 #[test]
+fn an_entry_lives_as_long_as_its_datagram_passes_for_timely() {
+    // Stamped as far ahead as it may be, and repeated at the last moment at which the time check lets it through.
+    let senders = Senders::new();
+    let enter = |now| senders.enter(&place(1, 1), NOW + TIME_WINDOW_MS, Verb::Renew, now);
+    assert_eq!(enter(NOW), Entry::Accepted);
+    assert_eq!(enter(NOW + 2 * TIME_WINDOW_MS), Entry::Pending);
+}
+
+#[test]
 fn an_entry_is_as_small_as_the_bound_says() {
     assert!(size_of::<(Slot, Sender)>() <= 352, "{}", size_of::<(Slot, Sender)>());
 }
