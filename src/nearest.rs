@@ -25,9 +25,15 @@ const UNKNOWN: &str = "unknown field `";
 
 /// The name of `names` that `given` was probably meant to be.
 pub fn nearest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let given = given.to_ascii_lowercase();
+    let alike = |name| match strsim::osa_distance(&given, name) {
+        // One slip of the fingers, which weighs much in a short name.
+        0 | 1 if given.len() > 2 => 1.0,
+        _ => strsim::jaro_winkler(&given, name),
+    };
     names
         .into_iter()
-        .map(|name| (strsim::jaro_winkler(&given.to_ascii_lowercase(), name), name))
+        .map(|name| (alike(name), name))
         .filter(|(alike, _)| *alike >= ALIKE)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name.to_owned())
@@ -43,6 +49,7 @@ mod tests {
             ("unknown field `zone`, expected one of `listen`, `zones`, `workers`", "zone", "zones"),
             ("unknown field `adress`, expected `addresses` or `port`", "adress", "addresses"),
             ("unknown field `Ttl`, expected `ttl_secs`", "Ttl", "ttl_secs"),
+            ("unknown field `dsn`, expected one of `dns`, `http`", "dsn", "dns"),
             ("unknown field `colour`, expected one of `a`, `listen`, `port`", "colour", ""),
             ("unknown field `x`, there are no fields", "x", ""),
             ("unknown field `tag`, expected `tags` or `port` at line 1 column 9", "tag", "tags"),

@@ -95,7 +95,7 @@ impl From<Refusal> for Problem {
             Refusal::NotListed => (StatusCode::NOT_FOUND, None),
             Refusal::TagIsLabel { .. } => (StatusCode::CONFLICT, Some("tags")),
             Refusal::LabelIsTag { .. } => (StatusCode::CONFLICT, Some("id")),
-            Refusal::InZoneFile { .. } => (StatusCode::CONFLICT, Some("service")),
+            Refusal::InZoneFile { field, .. } => (StatusCode::CONFLICT, Some(*field)),
             Refusal::Full { .. } => (StatusCode::CONFLICT, None),
             Refusal::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, None),
         };
@@ -171,6 +171,7 @@ mod tests {
         let id = InstanceId::parse("web-1").unwrap();
         let tag = Tag::parse("tags[0]", "web-1").unwrap();
         let zone_file = Refusal::InZoneFile {
+            field: "version",
             name: "web.svc.internal.".into(),
             file: "a.zone".into(),
             line: 7,

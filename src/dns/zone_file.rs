@@ -75,6 +75,11 @@ fn zone_files(dir: &Path) -> Result<Vec<(String, PathBuf)>, ZoneFileError> {
 
 fn read(path: &Path) -> Result<String, String> {
     let mut text = String::new();
+    // Looked at first: to open a pipe is to wait for somebody who writes.
+    let found = std::fs::metadata(path).map_err(|e| format!("cannot be opened: {e}"))?;
+    if !found.is_file() {
+        return Err("is not a file".to_owned());
+    }
     let file = File::open(path).map_err(|e| format!("cannot be opened: {e}"))?;
     let read = file.take(MAX_FILE + 1).read_to_string(&mut text);
     match read.map_err(|e| format!("cannot be read: {e}"))? {

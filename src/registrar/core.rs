@@ -13,7 +13,7 @@ use crate::registry::{
 };
 use crate::store::{Batch, Loaded, Store, StoreError, Stored};
 use crate::view::zones::Conflict;
-use crate::view::{Cell, LeaseStart, LeaseTime, View, names_of};
+use crate::view::{Cell, LeaseStart, LeaseTime, View, field_of, names_of};
 
 /// Serials that are reserved ahead: much moves the serial without a commit, and none that was shown may come again.
 const SERIALS_AHEAD: u32 = 65_536;
@@ -79,7 +79,8 @@ impl Core {
     }
 
     /// Loads everything that is stored, a service at a time: it is published when it is whole. Each lease runs
-    /// its term again, at most what was left when it was last flushed, spread so that they do not end together.
+    /// its term again, at most what was left when it was last flushed, and up to a tenth more, so that they do not
+    /// end together.
     /// `None` if `stop` said to leave off.
     pub fn load(
         &mut self,
@@ -203,8 +204,10 @@ impl Core {
             None => Ok(outcome),
             Some(conflict) => {
                 self.registry.undo(&outcome.changes);
-                let Conflict { name, file, line, .. } = conflict;
-                Err(Refusal::InZoneFile { name, file, line })
+                let Conflict { relative, name, file, line, .. } = conflict;
+                let after = outcome.changes.iter().find_map(|change| change.after.as_deref());
+                let field = after.map_or("service", |instance| field_of(instance, &relative));
+                Err(Refusal::InZoneFile { field, name, file, line })
             }
         }
     }
@@ -330,14 +333,15 @@ impl Core {
     }
 }
 
-/// What a stored lease has from the start on: its term, at most what was left, give or take a tenth.
+/// What a stored lease has from the start on: its term, at most what was left, and up to a tenth more. Not less:
+/// nothing ends before the deadline that was acknowledged.
 fn remaining_at_start(instance: &Instance, flushed_ms: Option<u64>) -> u64 {
     use std::hash::{BuildHasher, RandomState};
     let term = instance.body.lease.millis().unwrap_or(0);
     let left = flushed_ms.map_or(term, |flushed| flushed.min(term));
     let tenth = left / 10;
     let random = RandomState::new().hash_one(&instance.label);
-    (left - tenth + random % (2 * tenth + 1)).max(1)
+    (left + random % (tenth + 1)).max(1)
 }
 
 /// In which bucket a commit of so many seconds is counted.

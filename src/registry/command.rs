@@ -103,6 +103,8 @@ pub enum Refusal {
     },
     /// A zone file already says what the name is.
     InZoneFile {
+        /// What of the registration makes the name: `service`, `id`, `version`, `tags` or `ports`.
+        field: &'static str,
         /// The name.
         name: String,
         /// The file.
@@ -134,10 +136,10 @@ impl fmt::Display for Refusal {
             Refusal::LabelIsTag { label } => {
                 write!(f, "the label `{label}` is a tag or version of an instance of this service")
             }
-            Refusal::InZoneFile { name, file, line: 0 } => {
+            Refusal::InZoneFile { name, file, line: 0, .. } => {
                 write!(f, "`{name}` is a zone of its own, by {file}")
             }
-            Refusal::InZoneFile { name, file, line } => {
+            Refusal::InZoneFile { name, file, line, .. } => {
                 write!(f, "`{name}` is in the zone file {file}, line {line}")
             }
             Refusal::Full { what, most } => {

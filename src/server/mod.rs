@@ -18,7 +18,8 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::api::http;
+use crate::access::key::Keys;
+use crate::api::{http, secrets};
 use crate::config::{self, Config, Overrides, Probes};
 use crate::net::holder::{self, bind_error};
 use crate::registrar::{Registrar, Running};
@@ -97,12 +98,28 @@ pub fn check(given: &Given) -> Vec<String> {
         zone_files: &mut { zone_files },
     };
     let report = config::check_config(given.config.as_deref(), &given.overrides(), &mut probes);
-    report
-        .findings
-        .into_iter()
-        .filter(|finding| !finding.well)
-        .map(|finding| finding.text)
-        .collect()
+    let wrong = report.findings.into_iter().filter(|finding| !finding.well);
+    let mut problems: Vec<_> = wrong.map(|finding| finding.text).collect();
+    if let Ok(config) = &config
+        && problems.is_empty()
+    {
+        problems.extend(secrets::load_token(&config.http).err());
+        let keys = secrets::load_keys(&config.udp.key_files);
+        problems.extend(keys.and_then(|keys| Keys::default().replace(keys)).err());
+        problems.extend(store_problem(&config.store.data_dir));
+    }
+    problems
+}
+
+/// What keeps a server off a data directory that is there.
+fn store_problem(data_dir: &Path) -> Option<String> {
+    if !data_dir.is_dir() {
+        return None; // it is made when a server starts
+    }
+    match DataDir::lock(data_dir, "check-config") {
+        Ok(_held) => store::check(data_dir).err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// Copies the store of the data directory into `file`, also while a server runs on it.

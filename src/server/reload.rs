@@ -146,7 +146,7 @@ impl Reloader {
 }
 
 fn say_left_out(conflict: &Conflict) {
-    let Conflict { name, file, line, zone_file } = conflict;
+    let Conflict { name, file, line, zone_file, .. } = conflict;
     tracing::error!(
         "{zone_file} is not loaded: {file} line {line} would cover `{name}`, which is listed"
     );

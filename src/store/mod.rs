@@ -86,6 +86,11 @@ pub struct Store {
     conn: Connection,
 }
 
+/// Whether the store of a data directory is one that this version can open, without touching it.
+pub fn check(data_dir: &Path) -> Result<(), StoreError> {
+    schema::check_file(&data_dir.join(FILE_NAME))
+}
+
 impl Store {
     /// Opens or creates the store in a data directory that the caller holds the lock of (see [`DataDir`]). A file
     /// that is not ours, or was written by a newer version, is refused and not touched.

@@ -83,6 +83,14 @@ pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Connection, Store
     Ok(conn)
 }
 
+/// Whether [`open`] would take the file, by its header alone.
+pub(super) fn check_file(path: &Path) -> Result<(), StoreError> {
+    match read_header(path)? {
+        None => Ok(()),
+        Some(header) => check(path, &header, newest(&MIGRATIONS)),
+    }
+}
+
 /// The schema version that migrations lead to.
 #[allow(clippy::cast_possible_truncation, reason = "there will not be four billion versions")]
 pub(super) fn newest(migrations: &[&str]) -> u32 {

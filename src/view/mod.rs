@@ -32,7 +32,7 @@ pub use node::{Node, Pointers};
 use roster::Roster;
 pub use roster::{
     AnswerSettings, LeaseStart, Listed, Place, Remaining, Settings, Standing, Summary, Tally,
-    names_of,
+    field_of, names_of,
 };
 pub use rrset::{A, Aaaa, Address, RRset, Record, Srv, Turn};
 pub use zones::Zones;

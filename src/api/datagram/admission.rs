@@ -150,6 +150,11 @@ impl Admission {
             }
             Entry::Pending => silent(&self.counters.pending),
             Entry::Refused => silent(&self.counters.out_of_sequence),
+            // Its sender may be a new one whose clock is behind the last one's: it is told, and asks later.
+            Entry::Overtaken => {
+                self.counters.bad_time.count();
+                Admitted::Told(seal, Reply::BadTime { now })
+            }
             Entry::Full => silent(&self.counters.no_room),
         }
     }

@@ -77,6 +77,8 @@ pub(super) enum Entry {
     Pending,
     /// It is out of the sequence.
     Refused,
+    /// It is of another sender, or of one before it began anew, and not later than what was accepted.
+    Overtaken,
     /// It is new, and there is no room for another instance.
     Full,
 }
@@ -219,7 +221,7 @@ impl Sender {
     fn enter(&mut self, place: &Place, time: u64, verb: Verb, now: u64) -> Entry {
         if place.boot != self.boot {
             if time <= self.time {
-                return Entry::Refused;
+                return Entry::Overtaken;
             }
             *self = Self { time: self.time, ..Self::new(place.boot) };
         } else if let Some(recent) = self.recent(place.seq) {

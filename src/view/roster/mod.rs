@@ -25,7 +25,7 @@ use crate::registry::{Instance, InstanceId, ServiceName};
 pub use list::{Listed, Place, Remaining, Summary, Tally};
 pub use members::Standing;
 use members::{Count, Member, Members};
-pub use publish::names_of;
+pub use publish::{field_of, names_of};
 pub use settings::{AnswerSettings, Settings};
 use wheel::Wheel;
 

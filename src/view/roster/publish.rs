@@ -10,7 +10,7 @@ use super::super::node::{Node, Pointers};
 use super::super::rrset::{Address, RRset, Record, Srv};
 use super::super::{Maps, wire};
 use super::{AnswerSettings, Member, Members, Place, Roster, Standing};
-use crate::registry::{Instance, Protocol, ServiceName};
+use crate::registry::{Instance, Protocol, ServiceName, Tag};
 
 /// Instances that PTR names for one address at most: a reply over UDP has room for no more.
 const MAX_POINTERS: usize = 32;
@@ -172,6 +172,29 @@ pub fn names_of(instance: &Instance) -> Vec<Box<[u8]>> {
     names.extend(instance.body.tag_labels().iter().map(|tag| wire::relative(&[tag, service])));
     names.extend(instance.body.ports.iter().map(|(port, _)| port_name(port.as_str(), service)));
     names
+}
+
+/// What of a registration makes one of [`names_of`] its names.
+pub fn field_of(instance: &Instance, name: &[u8]) -> &'static str {
+    let service = instance.service.as_str();
+    let is = |label: &str| *wire::relative(&[label, service]) == *name;
+    let version = instance.body.version.as_ref().and_then(Tag::label);
+    if is(instance.label.as_str()) {
+        "id"
+    } else if version.is_some_and(|version| is(&version)) {
+        "version"
+    } else if instance.body.tags.iter().filter_map(Tag::label).any(|tag| is(&tag)) {
+        "tags"
+    } else if instance
+        .body
+        .ports
+        .iter()
+        .any(|(port, _)| *port_name(port.as_str(), service) == *name)
+    {
+        "ports"
+    } else {
+        "service"
+    }
 }
 
 fn main_port_label(service: &str) -> String {

@@ -77,6 +77,8 @@ pub struct Zone {
 /// A name that the registry cannot have, because a zone says what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
+    /// The name relative to the zone, as it was asked for.
+    pub relative: Box<[u8]>,
     /// The name, whole, as people write it.
     pub name: String,
     /// The file.
@@ -209,7 +211,8 @@ impl Zones {
         let whole = [relative, zone.name()].concat();
         let conflict = |zone: &Zone, file: &str, line| {
             let zone_file = zone.data.file().clone();
-            Some(Conflict { name: wire::text(&whole), file: file.into(), line, zone_file })
+            let name = wire::text(&whole);
+            Some(Conflict { relative: relative.into(), name, file: file.into(), line, zone_file })
         };
         if let Some(place) = zone.data.place_of(relative) {
             return conflict(zone, &place.file, place.line);
