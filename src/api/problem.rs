@@ -180,7 +180,7 @@ mod tests {
             (Refusal::NotListed, 404, None),
             (Refusal::TagIsLabel { tag, holder: id }, 409, Some("tags")),
             (Refusal::LabelIsTag { label: Label::stored("web-1").unwrap() }, 409, Some("id")),
-            (zone_file, 409, Some("service")),
+            (zone_file, 409, Some("version")),
             (Refusal::Full { what: "instances", most: 2 }, 409, None),
             (Refusal::Unavailable("loading".into()), 503, None),
         ] {

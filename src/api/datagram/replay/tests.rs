@@ -75,12 +75,12 @@ fn a_new_boot_id_comes_with_a_later_time() {
     let enter = |boot, seq, time| senders.enter(&place(boot, seq), time, Verb::Renew, NOW);
     assert_eq!(enter(1, 900, NOW), Entry::Accepted);
     assert_eq!(enter(1, 901, NOW - 5), Entry::Accepted);
-    assert_eq!(enter(2, 1, NOW - 1), Entry::Refused);
-    assert_eq!(enter(2, 1, NOW), Entry::Refused);
+    assert_eq!(enter(2, 1, NOW - 1), Entry::Overtaken);
+    assert_eq!(enter(2, 1, NOW), Entry::Overtaken);
     assert_eq!(enter(2, 1, NOW + 1), Entry::Accepted);
     assert_eq!(enter(2, 2, NOW - 9), Entry::Accepted);
     // What the first boot sent does not come back, and a boot that comes back starts afresh.
-    assert_eq!(enter(1, 902, NOW + 1), Entry::Refused);
+    assert_eq!(enter(1, 902, NOW + 1), Entry::Overtaken);
     assert_eq!(enter(1, 900, NOW + 2), Entry::Accepted);
 }
 
