@@ -105,16 +105,17 @@ class Api:
 
     def listed(self, service):
         """Every instance of a service by id, over all pages; {} if the service is not listed."""
-        reply = self.call("GET", f"/api/v1/services/{_quote(service)}")
-        if reply.status == 404:
-            return {}
-        return {item["id"]: item for item in self.pages(f"/api/v1/services/{_quote(service)}", "instances")}
+        path = f"/api/v1/services/{_quote(service)}"
+        return {item["id"]: item for item in self.pages(path, "instances", expected=(200, 404))}
 
-    def pages(self, path, field):
-        """All items of a list, following `next`."""
+    def pages(self, path, field, expected=(200,)):
+        """All items of a list, following `next`; none from where it is not found, if that is expected."""
         items, link = [], path
         for _ in range(1000):
-            page = self.call("GET", link).expect(200).json
+            reply = self.call("GET", link).expect(*expected)
+            if reply.status == 404:
+                return items
+            page = reply.json
             items.extend(page[field])
             if not page.get("next"):
                 return items
