@@ -233,6 +233,9 @@ fn zones_that_cannot_be_served_together() {
         ]
     );
     assert_eq!(reasons(&[&long], &[], vec![]).len(), 1);
+    let local = || load(Path::new("lab.local.zone"), "lab.local.", SOA).unwrap();
+    let local = reasons(&["p."], &[], vec![local()]);
+    assert!(local.len() == 1 && local[0].contains("multicast DNS"), "{local:?}");
 }
 
 #[test]

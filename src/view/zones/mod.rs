@@ -26,6 +26,8 @@ pub const MAX_ZONES: usize = 10_000;
 pub const MAX_ZONE_NAME: usize = MAX_NAME - MAX_RELATIVE;
 /// The longest names of the registry are `L.S` and `_P._tcp.S`: labels of 63, 4 and 62 octets and their lengths.
 const MAX_RELATIVE: usize = 64 + 5 + 63;
+/// The domain of multicast DNS, in wire form (RFC 6762, section 3).
+const LOCAL: &[u8] = b"\x05local\0";
 /// What errors about zone names name as their file.
 const IN_CONFIG: &str = "the configuration";
 
@@ -135,6 +137,11 @@ impl Zones {
         settings: &ZoneSettings<'_>,
         errors: &mut Vec<ZoneFileError>,
     ) {
+        if kind == Kind::File && (data.origin() == LOCAL || data.origin().ends_with(LOCAL)) {
+            let reason = "`.local` belongs to multicast DNS (RFC 6762): clients would not ask here";
+            errors.push(about(data.file(), reason.to_owned()));
+            return;
+        }
         if kind != Kind::File {
             let host = self.first_registry().map_or(data.origin(), Zone::name).into();
             made_up::complete(&mut data, kind, host, settings);
