@@ -1,6 +1,7 @@
 """sidecar/rollcall-sidecar, a POSIX sh script: the same with curl, or with signed datagrams (issue 2, point 8)."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -112,14 +113,28 @@ def test_sigkill_of_the_child(door):
 
 
 def test_sigkill_of_the_script(door):
-    """Killed itself, it renews no more: the instance lapses."""
+    """Killed itself, it renews and checks no more: the instance lapses, and nothing of the script stays."""
     server, sidecar = door
-    sidecar.go().launch(lease=2)
+    sidecar.go().launch("--check", sidecar.url, lease=2)
     until(lambda: listed(server), what="its registration")
     sidecar.child_pid()
     sidecar.process.kill()
     sidecar.wait()
     until(lambda: gone(server), 10, what="the end of its lease")
+    until(lambda: not parts_of_scripts(str(sidecar.port)), 10, what="the end of all its parts")
+
+
+def parts_of_scripts(port):
+    """The processes that run the script for a port."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # it has ended meanwhile
+        if any(word.endswith("rollcall-sidecar") for word in words[:2]) and port in words:
+            found.append(int(path.parent.name))
+    return found
 
 
 def test_two_servers(servers, sidecars):
