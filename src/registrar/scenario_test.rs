@@ -461,6 +461,27 @@ fn a_restart_gives_leases_their_term_again() {
 }
 
 #[test]
+fn a_long_lease_goes_on_from_what_was_flushed_of_it() {
+    let mut world = World::new().run(
+        "0      register web long lease=3600
+         0      register web short lease=60
+         0      register web endless lease=none",
+    );
+    world.now = 50_000;
+    let remaining = world.view.remaining(None, 300_000, 100, world.times().lease);
+    let flushed: Vec<_> =
+        remaining.leases.iter().map(|(_, id, left)| (id.as_str(), *left)).collect();
+    assert_eq!(flushed, [("long", 3_550_000)], "short and endless leases are not flushed");
+    world.core.flush(&remaining.leases);
+    let world = world.restart();
+    let listed = |id: &str| world.view.instance("web", id, world.times().lease).unwrap();
+    let left = |id: &str| listed(id).expires_in_ms.unwrap();
+    assert!((3_550_000..=3_905_000).contains(&left("long")), "{}", left("long"));
+    assert!((60_000..=66_000).contains(&left("short")), "{}", left("short"));
+    assert_eq!(listed("endless").expires_in_ms, None);
+}
+
+#[test]
 fn the_serial_moves_with_the_content_alone_and_never_back() {
     let world = World::new().run("0 register web w1 lease=10");
     let serial = world.view.serial();

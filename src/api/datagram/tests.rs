@@ -45,7 +45,7 @@ struct Fixture {
     now: u64,
     /// What reached the registrar.
     done: Vec<String>,
-    /// Whether the registrar refuses for now.
+    /// Whether the registrar cannot make changes at the moment.
     stuck: bool,
 }
 
