@@ -2,28 +2,11 @@
 //!
 //! Each address RRset is added whole or not at all. They help; only the glue of a referral is needed.
 
-use super::encode::{Context, Rdata, ttl};
+use super::encode::Context;
+use super::registered::{self, For};
 use super::writer::{Full, Section, Writer};
 use crate::view::wire::Name;
 use crate::view::zones::{FileNode, FileRecord, Kind, Zone, types};
-use crate::view::{Cell, LeaseTime, Node, RRset};
-
-/// Adds all addresses of an instance whose name stands at `owner`.
-pub(super) fn of_cell(
-    writer: &mut Writer<'_>,
-    owner: usize,
-    cell: &Cell,
-    ttl_secs: u32,
-    now: LeaseTime,
-) -> Result<(), Full> {
-    let ttl = ttl(ttl_secs, cell.lease.remaining_ms(now));
-    whole(writer, &*cell.v4, |writer, v4| {
-        writer.record(Section::Additional, owner, types::A, ttl, &[&v4.octets()])
-    })?;
-    whole(writer, &*cell.v6, |writer, v6| {
-        writer.record(Section::Additional, owner, types::AAAA, ttl, &[&v6.octets()])
-    })
-}
 
 /// Adds the addresses that we know of the hosts that the records from `start` on name, once each.
 pub(super) fn of_targets<'r>(
@@ -53,30 +36,20 @@ fn of_host(
 ) -> Result<(), Full> {
     let Some(zone) = context.sources.zones.find(host) else { return Ok(()) };
     let relative = host.relative(host.labels(), zone.name().len());
-    if zone.kind() == Kind::Registry
-        && let Some(node) = context.sources.reader.name(relative)
-    {
-        of_rrset(writer, context, owner, node, node.a.as_ref())?;
-        return of_rrset(writer, context, owner, node, node.aaaa.as_ref());
+    if zone.kind() == Kind::Registry {
+        let (reader, now) = (context.sources.reader, context.now);
+        if let Some(node) = reader.name(relative) {
+            let what = For { owner, settings: node.settings, now };
+            registered::additional(writer, what, node.a.as_ref())?;
+            return registered::additional(writer, what, node.aaaa.as_ref());
+        }
+        if let Some(labelled) = reader.label(relative) {
+            let cell = &*labelled.cell;
+            let ttl = For { owner, settings: labelled.settings, now }.ttl(cell.lease.deadline());
+            return registered::own_addresses(writer, owner, ttl, cell);
+        }
     }
     zone.data().node(relative).map_or(Ok(()), |node| of_node(writer, owner, node))
-}
-
-fn of_rrset<R: Rdata>(
-    writer: &mut Writer<'_>,
-    context: &Context<'_>,
-    owner: usize,
-    node: &Node,
-    rrset: Option<&RRset<R>>,
-) -> Result<(), Full> {
-    let Some(rrset) = rrset else { return Ok(()) };
-    let most = if node.max_answers == 0 { usize::MAX } else { node.max_answers };
-    let records = || rrset.records().iter().take(most);
-    let least_ms = records().filter_map(|record| record.remaining_ms(context.now)).min();
-    let ttl = ttl(node.ttl_secs, least_ms);
-    whole(writer, records(), |writer, record| {
-        record.write(writer, Section::Additional, owner, ttl, &[])
-    })
 }
 
 fn of_node(writer: &mut Writer<'_>, owner: usize, node: &FileNode) -> Result<(), Full> {
@@ -120,7 +93,7 @@ pub(super) fn glue<'r>(
 }
 
 /// Writes all of an RRset's records, or none.
-fn whole<T>(
+pub(super) fn whole<T>(
     writer: &mut Writer<'_>,
     records: impl IntoIterator<Item = T>,
     mut write: impl FnMut(&mut Writer<'_>, T) -> Result<usize, Full>,

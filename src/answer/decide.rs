@@ -3,15 +3,14 @@
 //! The registry is asked first, by one look into a map; the zone file after a miss, by the algorithm of RFC
 //! 1034, section 4.3.2, and RFC 4592. A name exists if either has it.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use super::edns::ExtendedError;
 use super::parse::{CLASS_IN, Problem, Question};
+use super::registered::Own;
 use crate::registry::RESERVED;
 use crate::view::wire::Name;
 use crate::view::zones::reverse::{self, Reverse};
 use crate::view::zones::{FileNode, FileRRset, Kind, Zone, types};
-use crate::view::{Address, Node, Pointers, RRset, Reader, Srv, Zones};
+use crate::view::{A, Aaaa, Labelled, Node, Pointers, RRset, Reader, Srv, Zones};
 
 /// CNAME records that are followed at most; who leads further leads in circles, or should not.
 pub const MAX_LINKS: usize = 8;
@@ -41,6 +40,8 @@ pub struct Answer<'a> {
 pub enum End<'a> {
     /// An RRset of the registry, asked for in this zone.
     Registry(&'a Node, RegistryRRset<'a>, &'a Zone),
+    /// An instance asked for by its own name in this zone.
+    Instance(&'a Labelled, Own, &'a Zone),
     /// The instances at an address; the zone is where they are named.
     Pointers(&'a Pointers, &'a Zone),
     /// An RRset of a zone file.
@@ -78,9 +79,9 @@ pub enum End<'a> {
 #[derive(Debug)]
 pub enum RegistryRRset<'a> {
     /// A
-    A(&'a RRset<Address<Ipv4Addr>>),
+    A(&'a RRset<A>),
     /// AAAA
-    Aaaa(&'a RRset<Address<Ipv6Addr>>),
+    Aaaa(&'a RRset<Aaaa>),
     /// SRV
     Srv(&'a RRset<Srv>),
 }
@@ -147,20 +148,11 @@ impl Answer<'_> {
     /// Why it is not all that it could be.
     pub fn extended_error(&self) -> Option<ExtendedError> {
         match &self.end {
-            End::Registry(_, rrset, _) if rrset.held() => Some(ExtendedError::Stale),
+            End::Registry(node, ..) if node.held > 0 => Some(ExtendedError::Stale),
+            End::Instance(labelled, ..) if labelled.held => Some(ExtendedError::Stale),
             End::NotReady => Some(ExtendedError::NotReady),
             End::NotOurs => Some(ExtendedError::NotAuthoritative),
             _ => None,
-        }
-    }
-}
-
-impl RegistryRRset<'_> {
-    fn held(&self) -> bool {
-        match self {
-            RegistryRRset::A(rrset) => rrset.held(),
-            RegistryRRset::Aaaa(rrset) => rrset.held(),
-            RegistryRRset::Srv(rrset) => rrset.held(),
         }
     }
 }
@@ -171,11 +163,11 @@ pub fn decide<'a>(sources: Sources<'a>, question: &Question<'_>) -> Answer<'a> {
     if question.class != CLASS_IN || matches!(rtype, types::AXFR | types::IXFR) {
         return End::Refused.into();
     }
-    let Some(zone) = zone_for(sources.zones, &question.name, rtype) else {
+    let Some(zone) = zone_for(sources.zones, question.name, rtype) else {
         return End::NotOurs.into();
     };
     let mut links = Links::default();
-    let mut found = look_up(sources, zone, &question.name, rtype);
+    let mut found = look_up(sources, zone, question.name, rtype);
     loop {
         let link = match found {
             Found::End(end) => return Answer { links, end },
@@ -230,7 +222,10 @@ fn in_registry<'a>(
     rtype: u16,
 ) -> Option<End<'a>> {
     let relative = name.relative(name.labels(), zone.name().len());
-    let node = sources.reader.name(relative)?;
+    let Some(node) = sources.reader.name(relative) else {
+        let labelled = sources.reader.label(relative)?;
+        return Some(at_label(zone, labelled, rtype));
+    };
     let rrset = match rtype {
         types::A => node.a.as_ref().map(RegistryRRset::A),
         types::AAAA => node.aaaa.as_ref().map(RegistryRRset::Aaaa),
@@ -240,11 +235,25 @@ fn in_registry<'a>(
     if let Some(rrset) = rrset {
         return Some(End::Registry(node, rrset, zone));
     }
-    let is_bare = node.a.is_none() && node.aaaa.is_none() && node.srv.is_none();
+    let is_bare = node.is_bare();
     if is_bare && zone.data().node(relative).is_some() {
         return None; // such as `_tcp`, at which the zone file may have records
     }
     Some(if rtype == types::ANY && !is_bare { End::Any(zone) } else { End::NoData(zone) })
+}
+
+fn at_label<'a>(zone: &'a Zone, labelled: &'a Labelled, rtype: u16) -> End<'a> {
+    let own = match rtype {
+        types::A => Own::V4,
+        types::AAAA => Own::V6,
+        types::SRV => Own::Srv,
+        types::ANY => return End::Any(zone),
+        _ => return End::NoData(zone),
+    };
+    let cell = &labelled.cell;
+    let none = (own == Own::V4 && cell.v4().next().is_none())
+        || (own == Own::V6 && cell.v6().next().is_none());
+    if none { End::NoData(zone) } else { End::Instance(labelled, own, zone) }
 }
 
 fn in_addresses<'a>(
@@ -281,7 +290,7 @@ fn in_file<'a>(sources: Sources<'a>, zone: &'a Zone, name: &Name, rtype: u16) ->
             let octets = name.suffix(labels).len();
             return Found::End(End::Referral { zone, ns, octets });
         }
-        let listed = || zone.kind() == Kind::Registry && sources.reader.name(relative).is_some();
+        let listed = || zone.kind() == Kind::Registry && sources.reader.has(relative);
         let exists = node.is_some() || listed();
         if !exists {
             let encloser = name.relative(labels - 1, octets);

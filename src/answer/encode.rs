@@ -8,9 +8,11 @@ use super::additional;
 use super::decide::{Answer, End, RegistryRRset, Sources};
 use super::edns::{TCP_MOST, UDP_LEAST, opt_record};
 use super::parse::{HEADER, Query};
+use super::registered::{self, For, addresses, services};
 use super::writer::{Full, Section, Writer};
+use crate::view::wire::MAX_NAME;
 use crate::view::zones::{FileRRset, Kind, Zone, types};
-use crate::view::{A, Aaaa, Cell, LeaseTime, Node, Pointers, RRset, Record, Srv};
+use crate::view::{AnswerSettings, LeaseTime, Node, Pointers};
 
 const QR: u8 = 0x80;
 const AA: u8 = 0x04;
@@ -21,8 +23,6 @@ const ANY_HINFO: &[u8] = b"\x07RFC8482\x00";
 /// Octets of an SOA's data from the serial to the end, and of the minimum.
 const SOA_FROM_SERIAL: usize = 20;
 const SOA_MINIMUM: usize = 4;
-/// Where in an SRV record's data its target begins (RFC 2782).
-const SRV_TARGET: usize = 6;
 
 /// What the encoder needs to know besides the answer.
 #[derive(Clone, Copy)]
@@ -117,9 +117,11 @@ impl Body<'_, '_> {
             (self.name, self.name_end) = (at, self.writer.len());
         }
         match &answer.end {
-            End::Registry(node, RegistryRRset::A(a), zone) => self.registry(node, a, zone),
-            End::Registry(node, RegistryRRset::Aaaa(aaaa), zone) => self.registry(node, aaaa, zone),
-            End::Registry(node, RegistryRRset::Srv(srv), zone) => self.registry(node, srv, zone),
+            End::Registry(node, rrset, zone) => self.registry(node, rrset, zone),
+            End::Instance(labelled, own, zone) => {
+                let what = self.what(labelled.settings);
+                registered::own(&mut self.writer, what, labelled, *own, zone.name())
+            }
             End::Pointers(pointers, zone) => self.pointers(pointers, zone),
             End::File(rrset) => self.file(rrset),
             End::Soa(zone) => self.soa(Section::Answer, zone, zone.soa_ttl()),
@@ -137,43 +139,31 @@ impl Body<'_, '_> {
         self.name_end.saturating_sub(octets)
     }
 
-    fn registry<R: Rdata>(
+    fn what(&self, settings: AnswerSettings) -> For {
+        For { owner: self.name, settings, now: self.context.now }
+    }
+
+    fn registry(
         &mut self,
         node: &Node,
-        rrset: &RRset<R>,
+        rrset: &RegistryRRset<'_>,
         zone: &Zone,
     ) -> Result<(), Full> {
-        let turn = rrset.take_turn();
-        let most = if node.max_answers == 0 { usize::MAX } else { node.max_answers };
-        let (owner, now) = (self.name, self.context.now);
-        let mut least_ms = None;
-        let written = self.each(turn.clone().take(most), |writer, record| {
-            record.write(writer, Section::Answer, owner, 0, zone.name())?;
-            least_ms = least(least_ms, record.remaining_ms(now));
-            Ok(())
-        });
-        self.writer.set_ttls(written.start, written.count, ttl(node.ttl_secs, least_ms));
-        written.whole?;
-        let mut at = written.start;
-        for record in turn.take(written.count) {
-            let (Some((cell, offset)), Some(rdata)) = (record.target(), self.writer.rdata_of(at))
-            else {
-                break;
-            };
-            at = rdata.end;
-            let owner = rdata.start + offset;
-            if additional::of_cell(&mut self.writer, owner, cell, node.ttl_secs, now).is_err() {
-                break;
-            }
+        let what = self.what(node.settings);
+        let writer = &mut self.writer;
+        match rrset {
+            RegistryRRset::A(a) => addresses(writer, Section::Answer, what, a.take_turn()),
+            RegistryRRset::Aaaa(aaaa) => addresses(writer, Section::Answer, what, aaaa.take_turn()),
+            RegistryRRset::Srv(srv) => services(writer, what, zone.name(), &srv.take_turn()),
         }
-        Ok(())
     }
 
     fn pointers(&mut self, pointers: &Pointers, zone: &Zone) -> Result<(), Full> {
         let (owner, now) = (self.name, self.context.now);
         let mut least_ms = None;
         let written = self.each(pointers.take_turn(), |writer, cell| {
-            let rdata = [&*cell.host, zone.name()];
+            let mut room = [0; MAX_NAME];
+            let rdata = [cell.host(&mut room), zone.name()];
             writer.record(Section::Answer, owner, types::PTR, 0, &rdata)?;
             least_ms = least(least_ms, cell.lease.remaining_ms(now));
             Ok(())
@@ -243,74 +233,8 @@ impl Body<'_, '_> {
     }
 }
 
-/// A record of the registry, and how its data is written.
-pub(super) trait Rdata: Record {
-    /// Writes the record; targets are in `zone`.
-    fn write(
-        &self,
-        writer: &mut Writer<'_>,
-        section: Section,
-        owner: usize,
-        ttl: u32,
-        zone: &[u8],
-    ) -> Result<usize, Full>;
-
-    /// The instance that the data names, and where in the data.
-    fn target(&self) -> Option<(&Cell, usize)> {
-        None
-    }
-}
-
-impl Rdata for A {
-    fn write(
-        &self,
-        writer: &mut Writer<'_>,
-        section: Section,
-        owner: usize,
-        ttl: u32,
-        _: &[u8],
-    ) -> Result<usize, Full> {
-        writer.record(section, owner, types::A, ttl, &[&self.address.octets()])
-    }
-}
-
-impl Rdata for Aaaa {
-    fn write(
-        &self,
-        writer: &mut Writer<'_>,
-        section: Section,
-        owner: usize,
-        ttl: u32,
-        _: &[u8],
-    ) -> Result<usize, Full> {
-        writer.record(section, owner, types::AAAA, ttl, &[&self.address.octets()])
-    }
-}
-
-impl Rdata for Srv {
-    /// The target is uncompressed (RFC 2782).
-    fn write(
-        &self,
-        writer: &mut Writer<'_>,
-        section: Section,
-        owner: usize,
-        ttl: u32,
-        zone: &[u8],
-    ) -> Result<usize, Full> {
-        let body = &self.cell.instance.body;
-        let (priority, weight) = (body.priority.to_be_bytes(), body.weight.to_be_bytes());
-        let port = self.port.to_be_bytes();
-        let rdata = [&priority[..], &weight, &port, &self.cell.host, zone];
-        writer.record(section, owner, types::SRV, ttl, &rdata)
-    }
-
-    fn target(&self) -> Option<(&Cell, usize)> {
-        Some((&self.cell, SRV_TARGET))
-    }
-}
-
 /// The TTL of records that are good for `least_ms` at least (`None`: without end).
-pub(super) fn ttl(most_secs: u32, least_ms: Option<u64>) -> u32 {
+fn ttl(most_secs: u32, least_ms: Option<u64>) -> u32 {
     let least_secs = least_ms.map_or(most_secs, |ms| u32::try_from(ms / 1000).unwrap_or(u32::MAX));
     most_secs.min(least_secs).max(1)
 }

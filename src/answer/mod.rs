@@ -7,6 +7,7 @@ mod parse;
 mod edns;
 mod decide;
 mod encode;
+mod registered;
 mod additional;
 mod writer;
 pub mod counters;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
+use crate::view::wire::Name;
 use crate::view::{LeaseTime, Reader, View, Zones, ZonesHand};
 pub use counters::Counters;
 use decide::{Answer, End, Sources};
@@ -45,13 +47,15 @@ pub struct Responder {
     view: Arc<View>,
     zones: ZonesHand,
     counters: Arc<Counters>,
+    /// Where the name that is asked for is read into.
+    name: Box<Name>,
 }
 
 impl Responder {
     /// A responder that answers from `view`.
     pub fn new(view: Arc<View>) -> Self {
         let zones = view.zones_hand();
-        Self { view, zones, counters: Arc::default() }
+        Self { view, zones, counters: Arc::default(), name: Box::new(Name::ROOT) }
     }
 
     /// What it counts.
@@ -68,6 +72,7 @@ impl Responder {
             view: &self.view,
             zones: self.zones.hold(),
             counters: &self.counters,
+            name: &mut self.name,
             loaded,
             now,
         }
@@ -80,6 +85,7 @@ pub struct Batch<'a> {
     view: &'a View,
     zones: MutexGuard<'a, Arc<Zones>>,
     counters: &'a Counters,
+    name: &'a mut Name,
     loaded: bool,
     now: LeaseTime,
 }
@@ -87,13 +93,13 @@ pub struct Batch<'a> {
 impl Batch<'_> {
     /// Answers one query into `out` (at least 1,232 octets for UDP, 65,535 for TCP).
     pub fn respond(
-        &self,
+        &mut self,
         query: &[u8],
         peer: SocketAddr,
         transport: Transport,
         out: &mut [u8],
     ) -> Reply {
-        let Some(query) = parse::parse(query, peer, transport) else {
+        let Some(query) = parse::parse(query, peer, transport, self.name) else {
             self.counters.dropped(transport);
             return Reply::Drop;
         };

@@ -51,7 +51,7 @@ pub struct Question<'q> {
     /// As it stands in the query: the reply repeats it in its letters' case.
     pub verbatim: &'q [u8],
     /// The name.
-    pub name: Name,
+    pub name: &'q Name,
     /// The type.
     pub rtype: u16,
     /// The class.
@@ -69,8 +69,14 @@ pub enum Problem {
     BadVers,
 }
 
-/// Reads a query. `None`: it is none, or nobody who asks, and gets no reply.
-pub fn parse(message: &[u8], peer: SocketAddr, transport: Transport) -> Option<Query<'_>> {
+/// Reads a query, and its question's name into `name`. `None`: it is none, or nobody who asks, and gets no reply.
+#[inline]
+pub fn parse<'q>(
+    message: &'q [u8],
+    peer: SocketAddr,
+    transport: Transport,
+    name: &'q mut Name,
+) -> Option<Query<'q>> {
     let &[id0, id1, flags, more_flags, ref counts @ ..] = message.first_chunk::<HEADER>()?;
     if flags & QR != 0 || (transport == Transport::Udp && !can_be_answered(peer)) {
         return None;
@@ -90,7 +96,7 @@ pub fn parse(message: &[u8], peer: SocketAddr, transport: Transport) -> Option<Q
         authorities: u16::from_be_bytes([ns0, ns1]),
         additionals: u16::from_be_bytes([ar0, ar1]),
     };
-    query.problem = query.read_body(message, &counts).err();
+    query.problem = query.read_body(message, &counts, name).err();
     if flags & OPCODE != OPCODE_QUERY {
         query.problem = Some(Problem::NotImp);
     }
@@ -115,13 +121,18 @@ struct Counts {
 }
 
 impl<'q> Query<'q> {
-    fn read_body(&mut self, message: &'q [u8], counts: &Counts) -> Result<(), Problem> {
+    fn read_body(
+        &mut self,
+        message: &'q [u8],
+        counts: &Counts,
+        name: &'q mut Name,
+    ) -> Result<(), Problem> {
         // Exactly one question (RFC 9619).
         if counts.questions != 1 {
             return Err(Problem::FormErr);
         }
         let mut rest = Rest(message.get(HEADER..).unwrap_or_default());
-        let question = rest.question().ok_or(Problem::FormErr)?;
+        let question = rest.question(name).ok_or(Problem::FormErr)?;
         let rtype = question.rtype;
         self.question = Some(question);
         // Only a question for changes brings a record along (RFC 1995, section 3).
@@ -184,9 +195,12 @@ impl<'q> Rest<'q> {
         Some(u16::from_be_bytes(*self.take(2)?.first_chunk()?))
     }
 
-    fn question(&mut self) -> Option<Question<'q>> {
+    fn question(&mut self, name: &'q mut Name) -> Option<Question<'q>> {
         let all = self.0;
-        let name = Name::read(all)?;
+        if !name.set(all) {
+            return None;
+        }
+        let name = &*name;
         self.take(name.wire().len())?;
         let (rtype, class) = (self.u16()?, self.u16()?);
         let verbatim = all.get(..name.wire().len() + 4)?;

@@ -56,6 +56,53 @@ impl<'b> Writer<'b> {
         self.counts
     }
 
+    /// How many octets still fit.
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(self.len)
+    }
+
+    /// Whether a compression pointer reaches the name at `at`.
+    pub fn reaches(&self, at: usize) -> bool {
+        at < POINTER_REACH
+    }
+
+    /// Appends `count` whole records as they stand.
+    #[inline]
+    pub fn put_records(
+        &mut self,
+        section: Section,
+        count: usize,
+        octets: &[u8],
+    ) -> Result<(), Full> {
+        self.put(octets)?;
+        self.add_to(section, count)
+    }
+
+    /// Appends a record that stands in two parts.
+    #[inline]
+    pub fn put_record(&mut self, section: Section, one: &[u8], other: &[u8]) -> Result<(), Full> {
+        let (middle, end) = (self.len + one.len(), self.len + one.len() + other.len());
+        if end > self.limit {
+            return Err(Full);
+        }
+        let place = self.out.get_mut(self.len..end).ok_or(Full)?;
+        let (first, second) = place.split_at_mut_checked(middle - self.len).ok_or(Full)?;
+        first.copy_from_slice(one);
+        second.copy_from_slice(other);
+        self.len = end;
+        self.add_to(section, 1)
+    }
+
+    /// Counts records. No message has room for more than can be counted.
+    #[inline]
+    fn add_to(&mut self, section: Section, count: usize) -> Result<(), Full> {
+        let records = self.counts.get_mut(section as usize).ok_or(Full)?;
+        let count = u16::try_from(count).ok().and_then(|count| records.checked_add(count));
+        *records = count.ok_or(Full)?;
+        Ok(())
+    }
+
     /// Moves the limit by the room that was kept.
     pub fn give_room(&mut self, octets: usize) {
         self.limit = (self.limit + octets).min(self.out.len());

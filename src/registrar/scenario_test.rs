@@ -84,7 +84,7 @@ impl World {
         let name = Name::from_ascii(format!("{name}.svc.internal.")).unwrap();
         query.add_query(Query::query(name, rtype));
         let mut responder = Responder::new(self.view.clone());
-        let batch = responder.batch(LeaseTime::from_millis(self.now));
+        let mut batch = responder.batch(LeaseTime::from_millis(self.now));
         let mut out = vec![0; 65_535];
         let peer: SocketAddr = "127.0.0.1:4000".parse().unwrap();
         match batch.respond(&query.to_vec().unwrap(), peer, Transport::Tcp, &mut out) {

@@ -1,28 +1,26 @@
-//! A cell: what a query needs of one instance, ready to be copied into a reply.
+//! A cell: one listed instance as readers see it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use super::lease::{Lease, LeaseTime};
+use super::rrset::take_turn_of;
 use super::wire;
 use crate::registry::Instance;
 
-/// One listed instance as readers see it. Everything but the lease is fixed: a change makes a new cell.
+/// One listed instance. Everything but the lease and the turns is fixed: a change makes a new cell.
 ///
-/// Aligned to two cache lines, so that a renewal of one instance never slows the answers about another.
+/// Queries seldom read it (see [`Chunk`](super::Chunk)), so renewals do not slow them, and it need not have a cache
+/// line for itself.
 #[derive(Debug)]
-#[repr(align(128))]
 pub struct Cell {
     /// Until when it is listed; what a renewal moves.
     pub lease: Lease,
-    /// Its IPv4 addresses.
-    pub v4: Box<[Ipv4Addr]>,
-    /// Its IPv6 addresses.
-    pub v6: Box<[Ipv6Addr]>,
-    /// Its name `L.S` relative to the zone in wire form, without the root: an SRV target is this and the zone.
-    pub host: Box<[u8]>,
     /// What it was made from.
     pub instance: Arc<Instance>,
+    turns_v4: AtomicU32,
+    turns_v6: AtomicU32,
 }
 
 impl Cell {
@@ -37,19 +35,33 @@ impl Cell {
     }
 
     fn with_lease(instance: Arc<Instance>, lease: Lease) -> Self {
-        let addresses = &instance.body.addresses;
-        Self {
-            lease,
-            v4: addresses
-                .iter()
-                .filter_map(|a| if let IpAddr::V4(v4) = a { Some(*v4) } else { None })
-                .collect(),
-            v6: addresses
-                .iter()
-                .filter_map(|a| if let IpAddr::V6(v6) = a { Some(*v6) } else { None })
-                .collect(),
-            host: wire::relative(&[instance.label.as_str(), instance.service.as_str()]),
-            instance,
-        }
+        Self { lease, instance, turns_v4: AtomicU32::new(0), turns_v6: AtomicU32::new(0) }
+    }
+
+    /// Its IPv4 addresses, in the order given.
+    pub fn v4(&self) -> impl Iterator<Item = Ipv4Addr> + Clone + '_ {
+        let v4 = |address: &IpAddr| if let IpAddr::V4(v4) = address { Some(*v4) } else { None };
+        self.instance.body.addresses.iter().filter_map(v4)
+    }
+
+    /// Its IPv6 addresses, in the order given.
+    pub fn v6(&self) -> impl Iterator<Item = Ipv6Addr> + Clone + '_ {
+        let v6 = |address: &IpAddr| if let IpAddr::V6(v6) = address { Some(*v6) } else { None };
+        self.instance.body.addresses.iter().filter_map(v6)
+    }
+
+    /// Takes a turn of its IPv4 addresses under its own name: which one is first.
+    pub fn take_turn_v4(&self) -> usize {
+        take_turn_of(&self.turns_v4, self.v4().count())
+    }
+
+    /// Takes a turn of its IPv6 addresses under its own name: which one is first.
+    pub fn take_turn_v6(&self) -> usize {
+        take_turn_of(&self.turns_v6, self.v6().count())
+    }
+
+    /// Writes its name `L.S` relative to the zone in wire form, without the root: an SRV target is this and the zone.
+    pub fn host<'b>(&self, room: &'b mut [u8; wire::MAX_NAME]) -> &'b [u8] {
+        wire::write_relative(&[self.instance.label.as_str(), self.instance.service.as_str()], room)
     }
 }

@@ -6,8 +6,13 @@
 //! Nothing here reads a clock or does I/O.
 
 mod cell;
+mod chunk;
+mod draft;
+mod key;
+mod leaves;
 pub mod lease;
 mod node;
+pub mod record;
 mod roster;
 mod rrset;
 #[cfg(test)]
@@ -27,27 +32,34 @@ use crate::registry::{
 };
 
 pub use cell::Cell;
+pub use chunk::Chunk;
+use key::Key;
 pub use lease::LeaseTime;
-pub use node::{Node, Pointers};
+pub use node::{Labelled, Node, Pointers};
+pub use record::{A, Aaaa, Record, Srv};
 use roster::Roster;
 pub use roster::{
     AnswerSettings, LeaseStart, Listed, Place, Remaining, Settings, Standing, Summary, Tally,
     field_of, names_of,
 };
-pub use rrset::{A, Aaaa, Address, RRset, Record, Srv, Turn};
+pub use rrset::{RRset, Run, Turn};
 pub use zones::Zones;
 
 /// Services whose answers are made anew in one go: some milliseconds.
 const SERVICES_A_SLICE: usize = 500;
 
-type Map<K, V> = HashMap<K, V, std::hash::RandomState>;
-type MapRef<'a, K, V> = HashMapRef<'a, K, V, std::hash::RandomState, LocalGuard<'a>>;
+/// Seeded at random for each map: who registers cannot choose names that meet in one place.
+type Hashing = foldhash::quality::RandomState;
+type Map<K, V> = HashMap<K, V, Hashing>;
+type MapRef<'a, K, V> = HashMapRef<'a, K, V, Hashing, LocalGuard<'a>>;
 
 /// What readers look things up in.
 #[derive(Debug, Default)]
 struct Maps {
-    /// Nodes by name relative to the zone, in lower-case wire form without the root.
-    names: Map<Box<[u8]>, Node>,
+    /// Services and what is theirs, by name relative to the zone.
+    names: Map<Key, Node>,
+    /// Instances by their own names `L.S`. A tag may have the name of a label that lingers: `names` goes before.
+    labels: Map<Key, Labelled>,
     addresses: Map<IpAddr, Pointers>,
     /// Cells by service, a NUL, and id: what renewals move.
     cells: Map<Box<[u8]>, Arc<Cell>>,
@@ -86,7 +98,11 @@ impl ZonesHand {
 impl View {
     /// Pins the maps for a batch of queries.
     pub fn read(&self) -> Reader<'_> {
-        Reader { names: self.maps.names.pin(), addresses: self.maps.addresses.pin() }
+        Reader {
+            names: self.maps.names.pin(),
+            labels: self.maps.labels.pin(),
+            addresses: self.maps.addresses.pin(),
+        }
     }
 
     /// The zones as they are.
@@ -144,15 +160,12 @@ impl View {
     }
 
     fn revive(&self, cell: &Arc<Cell>, now: LeaseTime) -> bool {
-        let mut edit = self.edit(now);
-        let revived = edit.roster.revive(&self.maps, cell, now);
-        edit.publishes = edit.roster.is_small(&cell.instance.service);
-        revived
+        self.edit(now).roster.revive(&self.maps, cell, now)
     }
 
     /// Takes the roster to change it; what was changed is published when the edit is dropped.
     pub fn edit(&self, now: LeaseTime) -> Edit<'_> {
-        Edit { view: self, roster: self.roster.lock(), now, publishes: true }
+        Edit { view: self, roster: self.roster.lock(), now }
     }
 
     /// Judges all leases at `now`. Gives those that are over: off the list already, their rows yet to be deleted.
@@ -256,8 +269,6 @@ pub struct Edit<'a> {
     view: &'a View,
     roster: MutexGuard<'a, Roster>,
     now: LeaseTime,
-    /// Whether it publishes; else the next tick does.
-    publishes: bool,
 }
 
 impl Edit<'_> {
@@ -284,7 +295,7 @@ impl Edit<'_> {
 
 impl Drop for Edit<'_> {
     fn drop(&mut self) {
-        if self.publishes && self.roster.publish(&self.view.maps) {
+        if self.roster.publish(&self.view.maps) {
             self.view.serial.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -292,14 +303,28 @@ impl Drop for Edit<'_> {
 
 /// The maps, pinned: what it gives stays as it is until it is dropped.
 pub struct Reader<'a> {
-    names: MapRef<'a, Box<[u8]>, Node>,
+    names: MapRef<'a, Key, Node>,
+    labels: MapRef<'a, Key, Labelled>,
     addresses: MapRef<'a, IpAddr, Pointers>,
 }
 
 impl Reader<'_> {
     /// What the registry has at a name relative to a zone (lower-case wire form without the root).
+    #[inline]
     pub fn name(&self, relative: &[u8]) -> Option<&Node> {
         self.names.get(relative)
+    }
+
+    /// The instance whose own name this is (lower-case wire form without the root), if it is not also a name that
+    /// [`name`](Self::name) has.
+    #[inline]
+    pub fn label(&self, relative: &[u8]) -> Option<&Labelled> {
+        self.labels.get(relative)
+    }
+
+    /// Whether the registry has the name.
+    pub fn has(&self, relative: &[u8]) -> bool {
+        self.name(relative).is_some() || self.label(relative).is_some()
     }
 
     /// Which instances have an address.

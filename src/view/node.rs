@@ -1,24 +1,63 @@
-//! A node: all RRsets of one name of the registry.
+//! What the registry has at a name, at an instance's label, at an address.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cell::Cell;
-use super::rrset::{A, Aaaa, RRset, Srv, remainder};
+use super::record::{A, Aaaa, Srv};
+use super::roster::AnswerSettings;
+use super::rrset::{RRset, remainder};
 
-/// What the registry has at one name. Without RRsets it exists all the same: NODATA.
+/// What the registry has at one name, the labels of instances apart. Without RRsets it exists all the same: NODATA.
 #[derive(Debug, Default)]
 pub struct Node {
-    /// The longest TTL of its records, in seconds; a lease with less left makes it shorter, down to 1.
-    pub ttl_secs: u32,
-    /// The most records that an answer holds; 0: all.
-    pub max_answers: usize,
+    /// How its answers are made.
+    pub settings: AnswerSettings,
+    /// How many want it to exist: the roster's figure.
+    pub(super) wanted: u32,
+    /// How many of those that answer are held by the brake.
+    pub held: u32,
     /// Distinct IPv4 addresses of the best priority.
     pub a: Option<RRset<A>>,
     /// Distinct IPv6 addresses of the best priority.
     pub aaaa: Option<RRset<Aaaa>>,
     /// One record an instance, every priority.
     pub srv: Option<RRset<Srv>>,
+}
+
+impl Node {
+    /// Whether it exists for the sake of names below only.
+    pub fn is_bare(&self) -> bool {
+        self.a.is_none() && self.aaaa.is_none() && self.srv.is_none()
+    }
+}
+
+/// What the registry has at the label of an instance, in every state while it is listed and a little longer.
+#[derive(Debug)]
+pub struct Labelled {
+    /// The instance.
+    pub cell: Arc<Cell>,
+    /// How its answers are made.
+    pub settings: AnswerSettings,
+    /// Whether it is held by the brake.
+    pub held: bool,
+}
+
+impl Labelled {
+    /// Its IPv4 addresses in the order of one turn, as many as an answer holds.
+    pub fn take_turn_v4(&self) -> impl Iterator<Item = Ipv4Addr> + Clone + '_ {
+        let first = self.cell.take_turn_v4();
+        let turned = self.cell.v4().skip(first).chain(self.cell.v4().take(first));
+        turned.take(self.settings.most())
+    }
+
+    /// Its IPv6 addresses in the order of one turn, as many as an answer holds.
+    pub fn take_turn_v6(&self) -> impl Iterator<Item = Ipv6Addr> + Clone + '_ {
+        let first = self.cell.take_turn_v6();
+        let turned = self.cell.v6().skip(first).chain(self.cell.v6().take(first));
+        turned.take(self.settings.most())
+    }
 }
 
 /// What the registry has at one address: the instances that PTR names, never empty.

@@ -1,127 +1,48 @@
-//! An RRset of the registry: who is in it, and whose turn it is to be first.
+//! An RRset of the registry: its chunks, and whose turn it is to be first.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::cell::Cell;
-use super::lease::LeaseTime;
-
-/// A member of an RRset: one record.
-pub trait Record {
-    /// Lower goes first.
-    fn priority(&self) -> u16;
-    /// The share of turns to be first.
-    fn weight(&self) -> u32;
-    /// Milliseconds that the record is good for at least; `None`: without end.
-    fn remaining_ms(&self, now: LeaseTime) -> Option<u64>;
-}
-
-/// An A or AAAA record: an address, and the instances that share it.
-#[derive(Debug)]
-pub struct Address<A> {
-    /// The address.
-    pub address: A,
-    /// The weights of all who share it, added up.
-    pub weight: u32,
-    /// Who shares it; never empty.
-    pub cells: Box<[Arc<Cell>]>,
-}
-
-/// An A record.
-pub type A = Address<Ipv4Addr>;
-/// An AAAA record.
-pub type Aaaa = Address<Ipv6Addr>;
-
-/// An SRV record: an instance and one of its ports.
-#[derive(Debug)]
-pub struct Srv {
-    /// The port.
-    pub port: u16,
-    /// The instance.
-    pub cell: Arc<Cell>,
-}
-
-impl<T> Record for Address<T> {
-    fn priority(&self) -> u16 {
-        0 // an address RRset holds one priority only
-    }
-
-    fn weight(&self) -> u32 {
-        self.weight
-    }
-
-    fn remaining_ms(&self, now: LeaseTime) -> Option<u64> {
-        // The record is right as long as one of those who share the address is there.
-        let mut longest = 0;
-        for cell in &self.cells {
-            longest = longest.max(cell.lease.remaining_ms(now)?);
-        }
-        Some(longest)
-    }
-}
-
-impl Record for Srv {
-    fn priority(&self) -> u16 {
-        self.cell.instance.body.priority
-    }
-
-    fn weight(&self) -> u32 {
-        self.cell.instance.body.weight.into()
-    }
-
-    fn remaining_ms(&self, now: LeaseTime) -> Option<u64> {
-        self.cell.lease.remaining_ms(now)
-    }
-}
+use super::chunk::Chunk;
+use super::record::Record;
 
 /// Records in the order of their priorities, and whose turn it is.
 #[derive(Debug)]
 pub struct RRset<R> {
-    records: Box<[R]>,
-    /// Where each priority's records lie; never empty ranges.
-    groups: Box<[Range<usize>]>,
-    /// For each record of the first group the sum of the weights up to and with it; empty if all are equal.
-    shares: Box<[u64]>,
     /// How many turns there have been: one counter for all workers and transports.
     turns: AtomicU64,
-    /// Whether an instance in it is held by the brake.
-    held: bool,
+    /// All records, if they are in one chunk; else the first of them.
+    head: Arc<Chunk<R>>,
+    /// All records, if they are not.
+    groups: Box<[Group<R>]>,
+}
+
+/// The records of one priority.
+#[derive(Debug)]
+struct Group<R> {
+    chunks: Box<[Arc<Chunk<R>>]>,
+    /// How many records there are up to and with each chunk.
+    ends: Box<[usize]>,
+    /// The sum of the weights up to and with each chunk; empty if all weights are equal.
+    sums: Box<[u64]>,
 }
 
 impl<R: Record> RRset<R> {
-    /// An RRset of at least one record that goes on counting `turns`; `None` without records.
-    pub fn new(mut records: Vec<R>, turns: u64, held: bool) -> Option<Self> {
-        if records.is_empty() {
-            return None;
-        }
-        records.sort_by_key(Record::priority);
-        let mut groups = Vec::new();
-        let mut start = 0;
-        for group in records.chunk_by(|one, next| one.priority() == next.priority()) {
-            groups.push(start..start + group.len());
-            start += group.len();
-        }
-        let first = &records[groups[0].clone()];
-        let shares = shares(first);
-        Some(Self {
-            records: records.into(),
-            groups: groups.into(),
-            shares,
-            turns: AtomicU64::new(turns),
-            held,
-        })
+    /// An RRset of these chunks, by priority, that goes on counting `turns`; `None` without any.
+    pub(super) fn new(priorities: Vec<Vec<Arc<Chunk<R>>>>, turns: u64) -> Option<Self> {
+        let head = priorities.first()?.first()?.clone();
+        let single = matches!(&*priorities, [chunks] if chunks.len() == 1);
+        let groups = if single { Vec::new() } else { priorities };
+        let groups = groups.into_iter().map(Group::new).collect();
+        Some(Self { turns: AtomicU64::new(turns), head, groups })
     }
 
-    /// All records, in the order of their priorities.
-    pub fn records(&self) -> &[R] {
-        &self.records
-    }
-
-    /// Whether an instance in it is held by the brake.
-    pub fn held(&self) -> bool {
-        self.held
+    /// The chunks of each priority.
+    pub(super) fn priorities(&self) -> impl Iterator<Item = &[Arc<Chunk<R>>]> {
+        let head =
+            if self.groups.is_empty() { Some(std::slice::from_ref(&self.head)) } else { None };
+        head.into_iter().chain(self.groups.iter().map(|group| &*group.chunks))
     }
 
     /// How many turns there have been.
@@ -134,51 +55,140 @@ impl<R: Record> RRset<R> {
     /// With n records of equal weight, n turns in a row put each first once. With unequal weights the turns are
     /// spread by the golden ratio's multiples, whose discrepancy falls with the number of turns. Other
     /// priorities follow the first one, each rotated in itself.
+    #[inline]
     pub fn take_turn(&self) -> Turn<'_, R> {
-        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
-        let first = self.groups[0].len();
-        let start =
-            if self.shares.is_empty() { remainder(turn, first) } else { self.share_of(turn) };
-        Turn { rrset: self, turn, group: 0, start, given: 0 }
+        self.turn(self.turns.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn share_of(&self, turn: u64) -> usize {
-        let total = self.shares.last().copied().unwrap_or(1);
-        let point = turn.wrapping_mul(GOLDEN_RATIO);
-        let weight = ((u128::from(point) * u128::from(total)) >> 64) as u64;
-        self.shares.partition_point(|share| *share <= weight)
+    /// All records in their own order, without taking a turn.
+    pub fn in_order(&self) -> Turn<'_, R> {
+        let chunks = self.first_chunks();
+        Turn { rrset: self, turn: 0, group: 0, chunks, chunk: 0, at: 0, left: self.first_len() }
+    }
+
+    #[inline]
+    fn turn(&self, turn: u64) -> Turn<'_, R> {
+        let (chunk, at) = match self.groups.first() {
+            None => (0, first_of_chunk(&self.head, turn)),
+            Some(group) => group.first_of(turn),
+        };
+        let chunks = self.first_chunks();
+        Turn { rrset: self, turn, group: 0, chunks, chunk, at, left: self.first_len() }
+    }
+
+    #[inline]
+    fn first_chunks(&self) -> &[Arc<Chunk<R>>] {
+        self.groups.first().map_or(std::slice::from_ref(&self.head), |group| &group.chunks)
+    }
+
+    #[inline]
+    fn first_len(&self) -> usize {
+        self.groups.first().map_or(self.head.len(), Group::len)
+    }
+}
+
+impl<R: Record> Group<R> {
+    fn new(chunks: Vec<Arc<Chunk<R>>>) -> Self {
+        let (mut records, mut weight) = (0, 0);
+        let (mut ends, mut sums) = (Vec::new(), Vec::new());
+        let first = chunks.first().and_then(|chunk| chunk.equal_weight());
+        let mut equal = first.is_some();
+        for chunk in &chunks {
+            records += chunk.len();
+            weight += chunk.weight();
+            equal &= chunk.equal_weight() == first;
+            ends.push(records);
+            sums.push(weight);
+        }
+        if equal {
+            sums.clear();
+        }
+        Self { chunks: chunks.into(), ends: ends.into(), sums: sums.into() }
+    }
+
+    fn len(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// The chunk, and the record in it, whose turn it is.
+    fn first_of(&self, turn: u64) -> (usize, usize) {
+        if let Some(total) = self.sums.last() {
+            let point = point_of(turn, *total);
+            let chunk = self.sums.partition_point(|sum| *sum <= point);
+            let before = chunk.checked_sub(1).and_then(|before| self.sums.get(before)).copied();
+            let at = self.chunks.get(chunk).map_or(0, |c| c.at_weight(point - before.unwrap_or(0)));
+            return (chunk, at);
+        }
+        self.place_of(remainder(turn, self.len()))
+    }
+
+    fn place_of(&self, record: usize) -> (usize, usize) {
+        let chunk = self.ends.partition_point(|end| *end <= record);
+        let before = chunk.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
+        (chunk, record - before.unwrap_or(0))
+    }
+}
+
+#[inline]
+fn first_of_chunk<R: Record>(chunk: &Chunk<R>, turn: u64) -> usize {
+    match chunk.equal_weight() {
+        Some(_) => remainder(turn, chunk.len()),
+        None => chunk.at_weight(point_of(turn, chunk.weight())),
     }
 }
 
 /// 2^64 divided by the golden ratio, made odd.
 const GOLDEN_RATIO: u64 = 0x9E37_79B9_7F4A_7C15;
 
+/// A point below `total`, which is above 0: those of successive turns are spread evenly.
+fn point_of(turn: u64, total: u64) -> u64 {
+    let point = turn.wrapping_mul(GOLDEN_RATIO);
+    ((u128::from(point) * u128::from(total)) >> 64) as u64
+}
+
 #[allow(clippy::cast_possible_truncation)] // a remainder is smaller than `length`
+#[inline]
 pub(super) fn remainder(turn: u64, length: usize) -> usize {
-    (turn % length as u64) as usize
+    (turn % length.max(1) as u64) as usize
 }
 
-fn shares<R: Record>(group: &[R]) -> Box<[u64]> {
-    let weight = group[0].weight();
-    if group.iter().all(|record| record.weight() == weight) {
-        return Box::default();
+/// Takes a turn of `count` records that are counted by themselves; says which one is first.
+pub(super) fn take_turn_of(turns: &AtomicU32, count: usize) -> usize {
+    match count {
+        0 | 1 => 0,
+        count => remainder(turns.fetch_add(1, Ordering::Relaxed).into(), count),
     }
-    let mut sum = 0;
-    let add = |record: &R| {
-        sum += u64::from(record.weight());
-        sum
-    };
-    group.iter().map(add).collect()
 }
 
-/// The records of an RRset in the order of one turn.
+/// The records of an RRset in the order of one turn, in runs that lie together.
 #[derive(Debug)]
 pub struct Turn<'a, R> {
     rrset: &'a RRset<R>,
     turn: u64,
     group: usize,
-    start: usize,
-    given: usize,
+    chunks: &'a [Arc<Chunk<R>>],
+    chunk: usize,
+    at: usize,
+    /// Records of the group that are still to be given.
+    left: usize,
+}
+
+/// Records that lie together.
+#[derive(Debug)]
+pub struct Run<'a, R> {
+    /// Where.
+    pub chunk: &'a Chunk<R>,
+    /// Which of the chunk; never none.
+    pub range: Range<usize>,
+}
+
+impl<R> Run<'_, R> {
+    /// At most the first so many of these records.
+    #[inline]
+    pub fn first(self, most: usize) -> Self {
+        let end = self.range.end.min(self.range.start.saturating_add(most));
+        Self { range: self.range.start..end, ..self }
+    }
 }
 
 impl<R> Clone for Turn<'_, R> {
@@ -187,22 +197,38 @@ impl<R> Clone for Turn<'_, R> {
     }
 }
 
-impl<'a, R> Iterator for Turn<'a, R> {
-    type Item = &'a R;
+impl<'a, R: Record> Turn<'a, R> {
+    /// Goes on to the next priority; `None` if there is none, or answers do not hold it.
+    fn next_group(&mut self) -> Option<()> {
+        if !R::EVERY_PRIORITY {
+            return None;
+        }
+        self.group += 1;
+        let group = self.rrset.groups.get(self.group)?;
+        self.chunks = &group.chunks;
+        self.left = group.len();
+        (self.chunk, self.at) = group.place_of(remainder(self.turn, self.left));
+        Some(())
+    }
+}
 
-    fn next(&mut self) -> Option<&'a R> {
-        let mut group = self.rrset.groups.get(self.group)?;
-        if self.given == group.len() {
-            self.group += 1;
-            group = self.rrset.groups.get(self.group)?;
-            self.given = 0;
-            self.start = remainder(self.turn, group.len());
+impl<'a, R: Record> Iterator for Turn<'a, R> {
+    type Item = Run<'a, R>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Run<'a, R>> {
+        if self.left == 0 {
+            self.next_group()?;
         }
-        let mut at = self.start + self.given;
-        if at >= group.len() {
-            at -= group.len();
+        let chunk = self.chunks.get(self.chunk)?;
+        let end = chunk.len().min(self.at + self.left);
+        let run = Run { chunk, range: self.at..end };
+        self.left -= end - self.at;
+        self.at = 0;
+        self.chunk += 1;
+        if self.chunk == self.chunks.len() {
+            self.chunk = 0;
         }
-        self.given += 1;
-        self.rrset.records.get(group.start + at)
+        Some(run)
     }
 }

@@ -1,16 +1,20 @@
 //! For tests of readers: puts things into the view that the roster would put there.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Address, Cell, LeaseTime, Node, Pointers, RRset, Srv, View, wire};
+use super::draft::{Draft, Move, Part};
+use super::key::Key;
+use super::roster::AnswerSettings;
+use super::{Cell, Labelled, LeaseTime, Node, Pointers, View};
 use crate::registry::{Body, Declared, Instance, InstanceId, Label, LeaseTerm, ServiceName, State};
 
 impl View {
     /// Puts a node at a name relative to the zone.
     pub(crate) fn put_node(&self, labels: &[&str], node: Node) {
-        self.maps.names.pin().insert(wire::relative(labels), node);
+        self.maps.names.pin().insert(Key::of(labels), node);
     }
 
     /// Puts the instances of an address.
@@ -30,9 +34,14 @@ impl View {
         self.put_node(&[service], node(&all, answers, true));
         self.put_node(&["_tcp"], Node::default());
         self.put_node(&[&format!("_{service}"), "_tcp"], node(&all, answers, false));
-        for (cell, port) in &all {
+        for (cell, _) in &all {
             let label = cell.instance.label.as_str();
-            self.put_node(&[label, service], node(&[(cell, *port)], answers, true));
+            let labelled = Labelled {
+                cell: (*cell).clone(),
+                settings: answers.settings(),
+                held: answers.held,
+            };
+            self.maps.labels.pin().insert(Key::of(&[label, service]), labelled);
             for (name, port) in &cell.instance.body.ports {
                 self.put_node(&["_tcp", service], Node::default());
                 let name = format!("_{name}");
@@ -60,25 +69,23 @@ impl Default for Answers {
     }
 }
 
+impl Answers {
+    fn settings(self) -> AnswerSettings {
+        AnswerSettings { ttl_secs: self.ttl_secs, max_answers: self.max_answers }
+    }
+}
+
 /// A node of these cells and ports.
 pub(crate) fn node(cells: &[(&Arc<Cell>, u16)], answers: Answers, addresses: bool) -> Node {
-    let Answers { ttl_secs, max_answers, held } = answers;
-    let mut v4: Vec<Address<_>> = Vec::new();
-    let mut v6: Vec<Address<_>> = Vec::new();
-    for (cell, _) in cells {
-        let weight = cell.instance.body.weight.into();
-        let cells = || [(*cell).clone()].into();
-        v4.extend(cell.v4.iter().map(|v4| Address { address: *v4, weight, cells: cells() }));
-        v6.extend(cell.v6.iter().map(|v6| Address { address: *v6, weight, cells: cells() }));
+    let mut draft = Draft::of(None, HashMap::new());
+    draft.want(Move::In);
+    for (cell, port) in cells {
+        draft.answer(Part { cell, port: *port, addresses }, Move::In);
+        if answers.held {
+            draft.hold(Move::In);
+        }
     }
-    let srv = cells.iter().map(|(cell, port)| Srv { port: *port, cell: (*cell).clone() });
-    Node {
-        ttl_secs,
-        max_answers,
-        a: RRset::new(v4, 0, held).filter(|_| addresses),
-        aaaa: RRset::new(v6, 0, held).filter(|_| addresses),
-        srv: RRset::new(srv.collect(), 0, held),
-    }
+    draft.close(answers.settings(), None).0.unwrap()
 }
 
 /// A cell of an instance whose id and label are `label`, and whose lease ends at `deadline_ms`.

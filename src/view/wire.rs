@@ -9,18 +9,24 @@ pub const MAX_LABEL: usize = 63;
 /// Labels of a name at most, the root's not counted: each takes two octets at least.
 pub const MAX_LABELS: usize = 127;
 
-/// The labels in wire form, without the root: the key of a name relative to its zone.
+/// Writes labels in wire form, without the root: a name relative to its zone.
 ///
-/// Labels are given in lower case, each of 1 to 63 octets: the types of the registry see to it.
-pub fn relative<L: AsRef<[u8]>>(labels: &[L]) -> Box<[u8]> {
-    let mut wire = Vec::with_capacity(labels.iter().map(|label| label.as_ref().len() + 1).sum());
+/// Labels are given in lower case, each of 1 to 63 octets: the types of the registry see to it, and that all fit.
+pub fn write_relative<'b, L: AsRef<[u8]>>(labels: &[L], room: &'b mut [u8; MAX_NAME]) -> &'b [u8] {
+    let mut len = 0;
     for label in labels {
         let label = label.as_ref();
         debug_assert!((1..=MAX_LABEL).contains(&label.len()));
-        wire.push(u8::try_from(label.len()).unwrap_or(63));
-        wire.extend_from_slice(label);
+        let end = len + 1 + label.len();
+        let Some((length, place)) = room.get_mut(len..end).and_then(<[u8]>::split_first_mut) else {
+            debug_assert!(false, "a name of the registry has room");
+            break;
+        };
+        *length = u8::try_from(label.len()).unwrap_or(63);
+        place.copy_from_slice(label);
+        len = end;
     }
-    wire.into()
+    room.get(..len).unwrap_or_default()
 }
 
 /// A whole name in lower case, on the stack: what a query asks for, or a CNAME leads to.
@@ -34,28 +40,43 @@ pub struct Name {
 }
 
 impl Name {
+    /// The root: what a name to be [`set`](Self::set) begins as.
+    pub const ROOT: Self =
+        Self { wire: [0; MAX_NAME], starts: [0; MAX_LABELS + 1], len: 1, labels: 0 };
+
     /// Reads the name at the beginning of `bytes`. `None` if it is cut off, longer than 255 octets, or holds a
     /// compression pointer: no query needs one.
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        let mut name = Self { wire: [0; MAX_NAME], starts: [0; MAX_LABELS + 1], len: 0, labels: 0 };
+        let mut name = Self::ROOT;
+        name.set(bytes).then_some(name)
+    }
+
+    /// Makes this the name at the beginning of `bytes`, as [`read`](Self::read) does; false if that is none, and then
+    /// it is no name. Only as many octets are touched as the name has.
+    #[inline]
+    pub fn set(&mut self, bytes: &[u8]) -> bool {
+        self.find_labels(bytes).is_some()
+    }
+
+    #[inline]
+    fn find_labels(&mut self, bytes: &[u8]) -> Option<()> {
+        let (mut len, mut labels) = (0, 0);
         loop {
-            let length = usize::from(*bytes.get(name.len)?);
-            if length > MAX_LABEL {
-                return None;
+            let length = *bytes.get(len)?;
+            *self.starts.get_mut(labels)? = u8::try_from(len).ok()?;
+            len += 1 + usize::from(length);
+            match length {
+                0 => break,
+                1..=63 => labels += 1,
+                _ => return None,
             }
-            *name.starts.get_mut(name.labels)? = u8::try_from(name.len).ok()?;
-            let end = name.len + 1 + length;
-            let label = bytes.get(name.len..end)?;
-            name.wire.get_mut(name.len..end)?.copy_from_slice(label);
-            name.len = end;
-            if length == 0 {
-                break;
-            }
-            name.labels += 1;
         }
+        (self.len, self.labels) = (len, labels);
+        let wire = self.wire.get_mut(..len)?;
+        wire.copy_from_slice(bytes.get(..len)?);
         // A length octet is at most 63 and so never a letter.
-        name.wire.make_ascii_lowercase();
-        Some(name)
+        wire.make_ascii_lowercase();
+        Some(())
     }
 
     /// The name in lower-case wire form, with the root.

@@ -25,8 +25,7 @@ fn names_of_a_service() {
             "web.svc.internal. A",
             "NOERROR aa
              ? web.svc.internal. A
-             web.svc.internal. 3 A 10.0.0.1
-             web.svc.internal. 3 A 10.0.0.2",
+             web.svc.internal. 5 A 10.0.0.1",
         ),
         (
             "wEb.SVC.internal. AAAA",

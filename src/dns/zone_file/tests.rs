@@ -272,7 +272,8 @@ fn names_that_a_zone_has_cannot_be_registered() {
     ];
     for (name, expected) in table {
         let labels: Vec<_> = name.split('.').collect();
-        let names = [wire::relative(&["fine"]), wire::relative(&labels)];
+        let names = [&["fine"][..], &labels]
+            .map(|labels| Box::from(wire::write_relative(labels, &mut [0; wire::MAX_NAME])));
         let found = zones.conflict(&names);
         assert!(found.iter().all(|conflict| conflict.relative == names[1]), "{name}");
         let found = found.map(|conflict| Conflict { relative: Box::default(), ..conflict });

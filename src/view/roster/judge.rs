@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::super::Maps;
 use super::super::cell::Cell;
+use super::super::draft::Move;
 use super::super::lease::LeaseTime;
 use super::{HELD_BY_ALL, Place, Roster, Standing, Timed, Timer};
 use crate::registry::ServiceName;
@@ -173,12 +174,12 @@ impl Roster {
             .is_some_and(|lingering| Arc::ptr_eq(lingering, cell))
         {
             members.lingering.remove(&instance.label);
-            // A tag may have taken the name meanwhile.
-            if !members.published.contains(&cell.host) {
-                maps.names.pin().remove(&*cell.host);
+            if members.by_id.is_empty() && members.lingering.is_empty() {
+                self.services.remove(&instance.service);
             }
+            self.withdraw_label(maps, cell);
             self.leave_addresses(cell);
-            self.dirty.insert(instance.service.clone());
+            self.want_service(maps, &instance.service, Move::Out);
         }
     }
 }

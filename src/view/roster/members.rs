@@ -1,6 +1,6 @@
 //! Who is listed of one service, and the counts that follow.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::super::cell::Cell;
@@ -65,8 +65,6 @@ pub(super) struct Members {
     pub(super) lapses: Lapses,
     pub(super) answering: usize,
     pub(super) held: usize,
-    /// Names that are published for the service, the labels of its instances not among them.
-    pub(super) published: BTreeSet<Box<[u8]>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

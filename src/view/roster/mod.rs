@@ -7,6 +7,7 @@
 mod judge;
 mod list;
 mod members;
+mod names;
 mod publish;
 mod settings;
 mod wheel;
@@ -19,13 +20,16 @@ use std::sync::Arc;
 
 use super::Maps;
 use super::cell::Cell;
+use super::draft::{Crowds, Draft, Move};
+use super::key::Key;
 use super::lease::{LeaseTime, Renewal};
 use crate::registry::brake::GlobalBrake;
 use crate::registry::{Instance, InstanceId, ServiceName};
 pub use list::{Listed, Place, Remaining, Summary, Tally};
 pub use members::Standing;
 use members::{Count, Member, Members};
-pub use publish::{field_of, names_of};
+pub use names::{field_of, names_of};
+use publish::AtAddress;
 pub use settings::{AnswerSettings, Settings};
 use wheel::Wheel;
 
@@ -78,10 +82,13 @@ pub struct Roster {
     gone_lapses: usize,
     tally: Tally,
     /// Who has an address; kept only where there are reverse zones.
-    by_address: HashMap<IpAddr, BTreeMap<Place, Arc<Cell>>>,
+    by_address: HashMap<IpAddr, AtAddress>,
+    /// Who shares addresses beyond those that the records tell apart, by name.
+    crowds: HashMap<Key, Crowds>,
     /// Names directly under the zone that exist for the sake of names below: how many services need each.
-    protocols: HashMap<Box<[u8]>, usize>,
-    dirty: BTreeSet<ServiceName>,
+    protocols: HashMap<Key, usize>,
+    /// Names that have changed since they were published, and the services they are of.
+    drafts: BTreeMap<Key, (ServiceName, Draft)>,
     dirty_addresses: BTreeSet<IpAddr>,
 }
 
@@ -134,7 +141,7 @@ impl Roster {
             if let Some(renewed) = old.cell.lease.kill().filter(|_| same_term) {
                 cell.lease.renew(renewed);
             }
-            self.take_out(&old.cell);
+            self.take_out(maps, &old.cell);
             self.leave_addresses(&old.cell);
         }
         self.put_in(maps, member);
@@ -188,11 +195,13 @@ impl Roster {
     /// What unlisting is, whether by its owner or because its lease is over; the lease is dead already.
     fn retire(&mut self, maps: &Maps, cell: &Arc<Cell>, now: LeaseTime) {
         let instance = &cell.instance;
-        self.take_out(cell);
+        self.take_out(maps, cell);
+        self.linger_address(cell);
         maps.cells.pin().remove(&*cell_key(&instance.service, &instance.id));
         let ttl_ms = u64::from(self.settings.of(&instance.service).ttl_secs) * 1000;
         if let Some(members) = self.services.get_mut(&instance.service) {
             members.lingering.insert(instance.label.clone(), cell.clone());
+            self.want_service(maps, &instance.service, Move::In);
         }
         self.set_timer(now.plus(ttl_ms), Timer::Linger(cell.clone()));
     }
@@ -226,8 +235,8 @@ impl Roster {
             for cell in cells {
                 self.publish_label(maps, &cell, self.is_held(&cell));
                 self.enter_addresses(&cell);
+                self.open_anew(maps, &cell);
             }
-            self.dirty.insert(service.clone());
         }
         services.into_iter().next_back()
     }
@@ -246,11 +255,6 @@ impl Roster {
         self.member_of(cell).is_some_and(|member| member.standing == Standing::Held)
     }
 
-    /// Whether so few are in the service that publishing it costs no more than a commit's worth of time.
-    pub(super) fn is_small(&self, service: &ServiceName) -> bool {
-        self.services.get(service).is_some_and(|members| members.by_id.len() <= SMALL_SERVICE)
-    }
-
     /// Lists a member. One that is not live keeps its place and time: what waits for them knows it by name.
     fn put_in(&mut self, maps: &Maps, member: Member) {
         let cell = member.cell.clone();
@@ -259,24 +263,26 @@ impl Roster {
         if member.standing == Standing::Live {
             self.wheel.insert(cell.clone());
         }
-        let members = self.services.entry(cell.instance.service.clone()).or_default();
+        self.answer(maps, &member, Move::In);
+        let service = cell.instance.service.clone();
+        let members = self.services.entry(service.clone()).or_default();
         members.count(&member, &mut self.tally, Count::In);
         members.by_id.insert(cell.instance.id.clone(), member);
         self.tally.services += usize::from(members.by_id.len() == 1);
         if let Some(lingering) = members.lingering.remove(&cell.instance.label) {
             self.leave_addresses(&lingering);
+            self.want_service(maps, &service, Move::Out);
         }
-        self.dirty.insert(cell.instance.service.clone());
     }
 
-    fn take_out(&mut self, cell: &Arc<Cell>) {
+    fn take_out(&mut self, maps: &Maps, cell: &Arc<Cell>) {
         let instance = &cell.instance;
         let Some(members) = self.services.get_mut(&instance.service) else { return };
         if let Some(member) = members.by_id.remove(&instance.id) {
             members.count(&member, &mut self.tally, Count::Out);
             self.tally.services -= usize::from(members.by_id.is_empty());
+            self.answer(maps, &member, Move::Out);
         }
-        self.dirty.insert(instance.service.clone());
     }
 
     fn set_standing(
@@ -291,14 +297,16 @@ impl Roster {
         let Some(members) = self.services.get_mut(&instance.service) else { return };
         let Some(mut member) = members.by_id.remove(&instance.id) else { return };
         members.count(&member, &mut self.tally, Count::Out);
+        let before = member.snapshot();
         let was_held = member.standing == Standing::Held;
         if !was_held {
             member.held_since = now;
         }
         (member.standing, member.until) = (standing, until);
         members.count(&member, &mut self.tally, Count::In);
+        let after = member.snapshot();
         members.by_id.insert(instance.id.clone(), member);
-        self.dirty.insert(instance.service.clone());
+        self.change_standing(maps, &before, &after);
         if was_held != (standing == Standing::Held) {
             self.publish_label(maps, cell, !was_held);
         }
@@ -315,10 +323,6 @@ impl Roster {
         self.timers.push(Reverse(Timed(at, self.timers_set, timer)));
     }
 }
-
-/// Up to so many instances a revived one is published at once; beyond, the next tick publishes it with all
-/// others that came back: after an outage they are many, and each would pay for all.
-const SMALL_SERVICE: usize = 100;
 
 /// The end of what the global brake holds: when it lets go.
 const HELD_BY_ALL: LeaseTime = LeaseTime::from_millis(u64::MAX);

@@ -13,6 +13,19 @@ pub struct AnswerSettings {
     pub max_answers: usize,
 }
 
+impl AnswerSettings {
+    /// The most records of an answer, where all are no bound.
+    pub fn most(self) -> usize {
+        if self.max_answers == 0 { usize::MAX } else { self.max_answers }
+    }
+}
+
+impl Default for AnswerSettings {
+    fn default() -> Self {
+        Self { ttl_secs: 5, max_answers: 0 }
+    }
+}
+
 /// How answers are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -26,8 +39,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let default = AnswerSettings { ttl_secs: 5, max_answers: 0 };
-        Self { default, services: HashMap::new(), reverse: true }
+        Self { default: AnswerSettings::default(), services: HashMap::new(), reverse: true }
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::super::Hashing;
 use super::super::wire::{self, MAX_NAME, Name};
 use super::types;
 
@@ -56,7 +57,7 @@ pub struct FileZone {
     origin: Box<[u8]>,
     file: Arc<str>,
     /// By name relative to the origin, in lower-case wire form without the root.
-    nodes: HashMap<Box<[u8]>, FileNode>,
+    nodes: HashMap<Box<[u8]>, FileNode, Hashing>,
     records: usize,
 }
 
@@ -93,7 +94,7 @@ pub struct FileRecord {
 impl FileZone {
     /// An empty zone: its name in lower-case wire form with the root, and the file it comes from.
     pub fn new(origin: Box<[u8]>, file: &str) -> Self {
-        let nodes = HashMap::from([(Box::default(), FileNode::default())]);
+        let nodes = HashMap::from_iter([(Box::default(), FileNode::default())]);
         Self { origin, file: file.into(), nodes, records: 0 }
     }
 

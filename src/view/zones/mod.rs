@@ -18,6 +18,7 @@ pub use file::{
     ZoneFileError,
 };
 
+use super::Hashing;
 use super::wire::{self, MAX_NAME, Name};
 
 /// Zones at most: each is looked at when a service registers.
@@ -49,7 +50,7 @@ pub struct ZoneSettings<'a> {
 pub struct Zones {
     zones: Vec<Zone>,
     /// Places in `zones`, by name in lower-case wire form with the root.
-    by_name: HashMap<Box<[u8]>, usize>,
+    by_name: HashMap<Box<[u8]>, usize, Hashing>,
     /// Labels of the longest zone name.
     most_labels: usize,
 }

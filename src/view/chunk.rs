@@ -1,0 +1,118 @@
+//! A chunk: some records of an RRset, laid out as replies hold them.
+//!
+//! A reply copies its octets and does not look at the instances behind them: a bound on their deadlines says that the
+//! TTL that stands in the octets is right. A change in an RRset makes one chunk anew and keeps the others.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::lease::LeaseTime;
+use super::record::Record;
+
+/// Records of a chunk at most: what a change copies, and more than a reply over UDP has room for.
+pub const CHUNK_RECORDS: usize = 128;
+
+/// Some records of an RRset and of one priority, in their order; never empty.
+#[derive(Debug)]
+pub struct Chunk<R> {
+    records: Box<[R]>,
+    octets: Box<[u8]>,
+    /// Where each record's octets end; empty if all have as many.
+    ends: Box<[u16]>,
+    /// For each record the sum of the weights up to and with it; empty if all are equal.
+    sums: Box<[u64]>,
+    /// The sum of all weights.
+    weight: u64,
+    /// Milliseconds on the lease clock up to which all records are good: a lower bound, for deadlines move on.
+    until: AtomicU64,
+}
+
+impl<R: Record> Chunk<R> {
+    /// A chunk of records whose octets have this TTL in seconds.
+    pub(super) fn new(records: Vec<R>, ttl: u32) -> Self {
+        let mut octets = Vec::with_capacity(records.len() * R::OCTETS);
+        let mut ends = Vec::new();
+        for record in &records {
+            record.encode(ttl, &mut octets);
+            if R::OCTETS == 0 {
+                // 128 records of at most 434 octets.
+                ends.push(u16::try_from(octets.len()).unwrap_or(u16::MAX));
+            }
+        }
+        let mut weight = 0;
+        let add = |record: &R| {
+            weight += u64::from(record.weight());
+            weight
+        };
+        let sums: Vec<u64> = records.iter().map(add).collect();
+        let equal = records.windows(2).all(|pair| pair[0].weight() == pair[1].weight());
+        let chunk = Self {
+            records: records.into(),
+            octets: octets.into(),
+            ends: ends.into(),
+            sums: if equal { Box::default() } else { sums.into() },
+            weight,
+            until: AtomicU64::new(0),
+        };
+        chunk.look_again();
+        chunk
+    }
+
+    /// The records.
+    pub fn records(&self) -> &[R] {
+        &self.records
+    }
+
+    /// How many records there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The octets of some of the records.
+    #[inline]
+    pub fn octets(&self, range: Range<usize>) -> &[u8] {
+        self.octets.get(self.start(range.start)..self.start(range.end)).unwrap_or_default()
+    }
+
+    #[inline]
+    fn start(&self, record: usize) -> usize {
+        if R::OCTETS > 0 {
+            record * R::OCTETS
+        } else {
+            let end = record.checked_sub(1).and_then(|before| self.ends.get(before));
+            end.map_or(0, |end| usize::from(*end))
+        }
+    }
+
+    /// Whether all records are good up to `to`. False may be out of date: see [`look_again`](Self::look_again).
+    #[inline]
+    pub fn lasts(&self, to: LeaseTime) -> bool {
+        self.until.load(Ordering::Relaxed) >= to.millis()
+    }
+
+    /// Reads all deadlines to know how long the records last. Whoever else does so meanwhile finds what is as true.
+    pub fn look_again(&self) {
+        let deadlines = self.records.iter().filter_map(Record::deadline);
+        let until = deadlines.min().map_or(u64::MAX, LeaseTime::millis);
+        self.until.store(until, Ordering::Relaxed);
+    }
+
+    /// The sum of all weights.
+    pub(super) fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// The weight that every record has, if it is the same.
+    pub(super) fn equal_weight(&self) -> Option<u32> {
+        if self.sums.is_empty() { self.records.first().map(Record::weight) } else { None }
+    }
+
+    /// The record that has the weight at `point`, which is less than the sum.
+    pub(super) fn at_weight(&self, point: u64) -> usize {
+        match self.equal_weight() {
+            Some(weight) => usize::try_from(point / u64::from(weight.max(1))).unwrap_or(0),
+            None => self.sums.partition_point(|sum| *sum <= point),
+        }
+    }
+}
