@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rollcall::answer::{Reply, Transport};
+use rollcall::answer::{BATCH_QUERIES, Reply, Transport};
 use rollcall::net::tcp::{self, Counters, Door, Limits};
 use rollcall::net::{Answer, Respond, Stop};
 use rollcall::view::LeaseTime;
@@ -31,24 +31,37 @@ const SHORT: Duration = Duration::from_millis(100);
 /// Replies with the query; at `large` with 60,000 octets, not at all to `silent`, panics at `panic`.
 struct Echo;
 
-impl Answer for Echo {
-    type Batch<'a> = Self;
+/// A batch, with the queries that it was shown.
+#[derive(Default)]
+struct EchoBatch {
+    shown: Vec<Vec<u8>>,
+}
 
-    fn batch(&mut self, now: LeaseTime) -> Self {
+impl Answer for Echo {
+    type Batch<'a> = EchoBatch;
+
+    fn batch<T>(&mut self, now: LeaseTime, work: impl FnOnce(&mut EchoBatch) -> T) -> T {
         assert_eq!(now, LeaseTime::from_millis(42));
-        Self
+        work(&mut EchoBatch::default())
     }
 }
 
-impl Respond for Echo {
+impl Respond for EchoBatch {
+    fn look_ahead<'q>(&mut self, queries: impl Iterator<Item = &'q [u8]>) {
+        self.shown = queries.map(<[u8]>::to_vec).collect();
+        assert!(self.shown.len() <= BATCH_QUERIES);
+    }
+
     fn respond(
         &mut self,
+        nth: usize,
         query: &[u8],
         _peer: SocketAddr,
         transport: Transport,
         out: &mut [u8],
     ) -> Reply {
         assert_eq!((transport, out.len()), (Transport::Tcp, 65_535));
+        assert_eq!(self.shown[nth], query, "it was shown before");
         assert!(!query.ends_with(b"panic"), "as the test wants it");
         if query.ends_with(b"silent") {
             return Reply::Drop;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rollcall::answer::{Reply, Transport};
+use rollcall::answer::{BATCH_QUERIES, Reply, Transport};
 use rollcall::net::batch::{self, DATAGRAMS, Datagram, Datagrams, Sent};
 use rollcall::net::udp::{self, Worker};
 use rollcall::net::{Answer, Respond, Stop};
@@ -27,25 +27,33 @@ struct Echo {
 struct EchoBatch<'a> {
     echo: &'a Echo,
     now: LeaseTime,
+    shown: Vec<Vec<u8>>,
 }
 
 impl Answer for Echo {
     type Batch<'a> = EchoBatch<'a>;
 
-    fn batch(&mut self, now: LeaseTime) -> EchoBatch<'_> {
-        EchoBatch { echo: self, now }
+    fn batch<T>(&mut self, now: LeaseTime, work: impl FnOnce(&mut EchoBatch<'_>) -> T) -> T {
+        work(&mut EchoBatch { echo: self, now, shown: Vec::new() })
     }
 }
 
 impl Respond for EchoBatch<'_> {
+    fn look_ahead<'q>(&mut self, queries: impl Iterator<Item = &'q [u8]>) {
+        self.shown = queries.map(<[u8]>::to_vec).collect();
+        assert!(self.shown.len() <= BATCH_QUERIES);
+    }
+
     fn respond(
         &mut self,
+        nth: usize,
         query: &[u8],
         peer: SocketAddr,
         transport: Transport,
         out: &mut [u8],
     ) -> Reply {
         assert_eq!((transport, out.len()), (Transport::Udp, 1232));
+        assert_eq!(self.shown[nth], query, "it was shown before");
         assert_ne!(query, b"panic", "as the test wants it");
         self.echo.seen.lock().unwrap().insert(peer);
         if query == b"drop" {

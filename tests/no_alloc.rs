@@ -189,20 +189,14 @@ fn no_query_allocates() {
         ("web.svc.internal.", 252, 5, 0),
     ];
     let mut responder = Responder::new(view());
-    let peer: SocketAddr = "192.0.2.1:40000".parse().unwrap();
     let mut out = vec![0; 65_535];
     // A thread's first look into a map sets its place in it up.
-    let _ = responder.batch(NOW).respond(
-        &query("web.svc.internal.", 1),
-        peer,
-        Transport::Udp,
-        &mut out,
-    );
+    let _ = ask(&mut responder, &query("web.svc.internal.", 1), Transport::Udp, &mut out);
     for (name, rtype, code, answers) in table {
         let query = query(name, rtype);
         for transport in [Transport::Udp, Transport::Tcp] {
             let before = CALLS.get();
-            let reply = responder.batch(NOW).respond(&query, peer, transport, &mut out);
+            let reply = ask(&mut responder, &query, transport, &mut out);
             let calls = CALLS.get() - before;
             let Reply::Len(_) = reply else { panic!("{name} {rtype}: dropped") };
             assert_eq!(calls, 0, "{name} {rtype} over {transport:?}");
@@ -214,4 +208,12 @@ fn no_query_allocates() {
     let before = CALLS.get();
     drop(Box::new(1));
     assert!(CALLS.get() >= before + 2, "allocations are counted");
+}
+
+fn ask(responder: &mut Responder, query: &[u8], transport: Transport, out: &mut [u8]) -> Reply {
+    let peer: SocketAddr = "192.0.2.1:40000".parse().unwrap();
+    responder.batch(NOW, |batch| {
+        batch.look_ahead(std::iter::once(query));
+        batch.respond(0, query, peer, transport, out)
+    })
 }

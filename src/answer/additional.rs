@@ -5,6 +5,7 @@
 use super::encode::Context;
 use super::registered::{self, For};
 use super::writer::{Full, Section, Writer};
+use crate::view::Sought;
 use crate::view::wire::Name;
 use crate::view::zones::{FileNode, FileRecord, Kind, Zone, types};
 
@@ -38,6 +39,7 @@ fn of_host(
     let relative = host.relative(host.labels(), zone.name().len());
     if zone.kind() == Kind::Registry {
         let (reader, now) = (context.sources.reader, context.now);
+        let relative = Sought::new(relative);
         if let Some(node) = reader.name(relative) {
             let what = For { owner, settings: node.settings, now };
             registered::additional(writer, what, node.a.as_ref())?;

@@ -3,6 +3,7 @@
 //! The registry is asked first, by one look into a map; the zone file after a miss, by the algorithm of RFC
 //! 1034, section 4.3.2, and RFC 4592. A name exists if either has it.
 
+use super::ahead::{Ahead, Listed};
 use super::edns::ExtendedError;
 use super::parse::{CLASS_IN, Problem, Question};
 use super::registered::Own;
@@ -10,7 +11,7 @@ use crate::registry::RESERVED;
 use crate::view::wire::Name;
 use crate::view::zones::reverse::{self, Reverse};
 use crate::view::zones::{FileNode, FileRRset, Kind, Zone, types};
-use crate::view::{A, Aaaa, Labelled, Node, Pointers, RRset, Reader, Srv, Zones};
+use crate::view::{A, Aaaa, Labelled, Node, Pointers, RRset, Reader, Sought, Srv, Zones};
 
 /// CNAME records that are followed at most; who leads further leads in circles, or should not.
 pub const MAX_LINKS: usize = 8;
@@ -76,7 +77,7 @@ pub enum End<'a> {
 }
 
 /// An RRset of the registry.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub enum RegistryRRset<'a> {
     /// A
     A(&'a RRset<A>),
@@ -84,6 +85,19 @@ pub enum RegistryRRset<'a> {
     Aaaa(&'a RRset<Aaaa>),
     /// SRV
     Srv(&'a RRset<Srv>),
+}
+
+impl<'a> RegistryRRset<'a> {
+    /// The RRset of a type at a node.
+    #[inline]
+    pub fn of(node: &'a Node, rtype: u16) -> Option<Self> {
+        match rtype {
+            types::A => node.a.as_ref().map(Self::A),
+            types::AAAA => node.aaaa.as_ref().map(Self::Aaaa),
+            types::SRV => node.srv.as_ref().map(Self::Srv),
+            _ => None,
+        }
+    }
 }
 
 /// CNAME records, in the order in which they were followed.
@@ -157,17 +171,18 @@ impl Answer<'_> {
     }
 }
 
-/// Answers a question.
-pub fn decide<'a>(sources: Sources<'a>, question: &Question<'_>) -> Answer<'a> {
+/// Answers a question, for which the registry was looked into already.
+pub fn decide<'a>(sources: Sources<'a>, question: &Question<'_>, ahead: &Ahead<'a>) -> Answer<'a> {
     let rtype = question.rtype;
     if question.class != CLASS_IN || matches!(rtype, types::AXFR | types::IXFR) {
         return End::Refused.into();
     }
-    let Some(zone) = zone_for(sources.zones, question.name, rtype) else {
+    let zone = ahead.zone.filter(|_| rtype != types::DS);
+    let Some(zone) = zone.or_else(|| zone_for(sources.zones, question.name, rtype)) else {
         return End::NotOurs.into();
     };
     let mut links = Links::default();
-    let mut found = look_up(sources, zone, question.name, rtype);
+    let mut found = look_up(sources, zone, question.name, rtype, ahead.listed);
     loop {
         let link = match found {
             Found::End(end) => return Answer { links, end },
@@ -176,7 +191,7 @@ pub fn decide<'a>(sources: Sources<'a>, question: &Question<'_>) -> Answer<'a> {
         let target = link.records.first().and_then(|link| Name::read(&link.rdata));
         let goes_on = links.add(link);
         match target.filter(|target| goes_on && is_from(sources.zones, zone, target)) {
-            Some(target) => found = look_up(sources, zone, &target, rtype),
+            Some(target) => found = look_up(sources, zone, &target, rtype, Listed::Unknown),
             None => return Answer { links, end: End::Alias },
         }
     }
@@ -206,9 +221,15 @@ enum Found<'a> {
     Alias(&'a FileRRset),
 }
 
-fn look_up<'a>(sources: Sources<'a>, zone: &'a Zone, name: &Name, rtype: u16) -> Found<'a> {
+fn look_up<'a>(
+    sources: Sources<'a>,
+    zone: &'a Zone,
+    name: &Name,
+    rtype: u16,
+    listed: Listed<'a>,
+) -> Found<'a> {
     let end = match zone.kind() {
-        Kind::Registry => in_registry(sources, zone, name, rtype),
+        Kind::Registry => in_registry(sources, zone, name, rtype, listed),
         Kind::Reverse => in_addresses(sources, zone, name, rtype),
         Kind::File => None,
     };
@@ -220,19 +241,19 @@ fn in_registry<'a>(
     zone: &'a Zone,
     name: &Name,
     rtype: u16,
+    listed: Listed<'a>,
 ) -> Option<End<'a>> {
     let relative = name.relative(name.labels(), zone.name().len());
-    let Some(node) = sources.reader.name(relative) else {
-        let labelled = sources.reader.label(relative)?;
-        return Some(at_label(zone, labelled, rtype));
+    let listed = match listed {
+        Listed::Unknown => Listed::look_up(sources.reader, Sought::new(relative)),
+        known => known,
     };
-    let rrset = match rtype {
-        types::A => node.a.as_ref().map(RegistryRRset::A),
-        types::AAAA => node.aaaa.as_ref().map(RegistryRRset::Aaaa),
-        types::SRV => node.srv.as_ref().map(RegistryRRset::Srv),
-        _ => None,
+    let node = match listed {
+        Listed::Name(node) => node,
+        Listed::Label(labelled) => return Some(at_label(zone, labelled, rtype)),
+        Listed::Nothing | Listed::Unknown => return None,
     };
-    if let Some(rrset) = rrset {
+    if let Some(rrset) = RegistryRRset::of(node, rtype) {
         return Some(End::Registry(node, rrset, zone));
     }
     let is_bare = node.is_bare();
@@ -290,7 +311,7 @@ fn in_file<'a>(sources: Sources<'a>, zone: &'a Zone, name: &Name, rtype: u16) ->
             let octets = name.suffix(labels).len();
             return Found::End(End::Referral { zone, ns, octets });
         }
-        let listed = || zone.kind() == Kind::Registry && sources.reader.has(relative);
+        let listed = || zone.kind() == Kind::Registry && sources.reader.has(Sought::new(relative));
         let exists = node.is_some() || listed();
         if !exists {
             let encloser = name.relative(labels - 1, octets);

@@ -3,6 +3,7 @@
 //! No lock but its own, no await, no allocation, no log line, no clock: what a query meets is the view as it is, at a moment
 //! that is passed in. Every transport calls [`Batch::respond`], so no two of them can disagree.
 
+mod ahead;
 mod parse;
 mod edns;
 mod decide;
@@ -15,10 +16,10 @@ pub mod counters;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
-
 use crate::view::wire::Name;
-use crate::view::{LeaseTime, Reader, View, Zones, ZonesHand};
+use crate::view::{LeaseTime, View, ZonesHand};
+use ahead::Ahead;
+pub use ahead::BATCH_QUERIES;
 pub use counters::Counters;
 use decide::{Answer, End, Sources};
 pub use edns::UDP_MOST;
@@ -47,15 +48,20 @@ pub struct Responder {
     view: Arc<View>,
     zones: ZonesHand,
     counters: Arc<Counters>,
-    /// Where the name that is asked for is read into.
-    name: Box<Name>,
+    /// Where the names that a batch asks for are read into.
+    names: Box<[Name; BATCH_QUERIES]>,
 }
 
 impl Responder {
     /// A responder that answers from `view`.
     pub fn new(view: Arc<View>) -> Self {
         let zones = view.zones_hand();
-        Self { view, zones, counters: Arc::default(), name: Box::new(Name::ROOT) }
+        Self {
+            view,
+            zones,
+            counters: Arc::default(),
+            names: Box::new([const { Name::ROOT }; BATCH_QUERIES]),
+        }
     }
 
     /// What it counts.
@@ -63,54 +69,61 @@ impl Responder {
         self.counters.clone()
     }
 
-    /// Begins a batch of queries at `now`: pins the view's maps and holds the zones as they are.
-    pub fn batch(&mut self, now: LeaseTime) -> Batch<'_> {
+    /// Has `work` answer a batch of queries at `now`: pins the view's maps and holds the zones as they are meanwhile.
+    pub fn batch<T>(&mut self, now: LeaseTime, work: impl FnOnce(&mut Batch<'_>) -> T) -> T {
         // Whoever is found loaded before the maps are asked was in them by then.
         let loaded = self.view.loaded();
-        Batch {
-            reader: self.view.read(),
+        let (reader, zones) = (self.view.read(), self.zones.hold());
+        work(&mut Batch {
+            sources: Sources { reader: &reader, zones: &zones, loaded },
             view: &self.view,
-            zones: self.zones.hold(),
             counters: &self.counters,
-            name: &mut self.name,
-            loaded,
+            names: &mut self.names,
+            ahead: [Ahead::default(); BATCH_QUERIES],
             now,
-        }
+        })
     }
 }
 
 /// One batch of queries.
 pub struct Batch<'a> {
-    reader: Reader<'a>,
+    sources: Sources<'a>,
     view: &'a View,
-    zones: MutexGuard<'a, Arc<Zones>>,
     counters: &'a Counters,
-    name: &'a mut Name,
-    loaded: bool,
+    names: &'a mut [Name; BATCH_QUERIES],
+    ahead: [Ahead<'a>; BATCH_QUERIES],
     now: LeaseTime,
 }
 
 impl Batch<'_> {
-    /// Answers one query into `out` (at least 1,232 octets for UDP, 65,535 for TCP).
+    /// Looks ahead at the queries that are answered next, [`BATCH_QUERIES`] at most.
+    pub fn look_ahead<'q>(&mut self, queries: impl Iterator<Item = &'q [u8]>) {
+        ahead::look_ahead(self.sources, queries, self.names, &mut self.ahead);
+    }
+
+    /// Answers the `nth` of the queries that were looked ahead at, counted from 0, into `out` (at least 1,232 octets
+    /// for UDP, 65,535 for TCP).
     pub fn respond(
         &mut self,
+        nth: usize,
         query: &[u8],
         peer: SocketAddr,
         transport: Transport,
         out: &mut [u8],
     ) -> Reply {
-        let Some(query) = parse::parse(query, peer, transport, self.name) else {
+        let ahead = self.ahead.get(nth).copied().unwrap_or_default();
+        let name = self.names.get(nth).filter(|_| ahead.is_read);
+        let Some(query) = parse::parse(query, peer, transport, name) else {
             self.counters.dropped(transport);
             return Reply::Drop;
         };
         self.counters.query(transport, query.question.as_ref().map(|question| question.rtype));
-        let sources = Sources { reader: &self.reader, zones: &self.zones, loaded: self.loaded };
         let answer: Answer<'_> = match (query.problem, &query.question) {
-            (None, Some(question)) => decide::decide(sources, question),
+            (None, Some(question)) => decide::decide(self.sources, question, &ahead),
             (problem, _) => End::Problem(problem.unwrap_or(parse::Problem::FormErr)).into(),
         };
         let serial = self.view.serial();
-        let context = encode::Context { sources, serial, now: self.now, transport };
+        let context = encode::Context { sources: self.sources, serial, now: self.now, transport };
         match encode::encode(context, &query, &answer, out) {
             Ok(reply) => {
                 self.counters.reply(transport, answer.rcode(), reply.truncated);

@@ -69,13 +69,14 @@ pub enum Problem {
     BadVers,
 }
 
-/// Reads a query, and its question's name into `name`. `None`: it is none, or nobody who asks, and gets no reply.
+/// Reads a query, whose question's name is `name` (`None`: that could not be read). `None`: it is none, or nobody who
+/// asks, and gets no reply.
 #[inline]
 pub fn parse<'q>(
     message: &'q [u8],
     peer: SocketAddr,
     transport: Transport,
-    name: &'q mut Name,
+    name: Option<&'q Name>,
 ) -> Option<Query<'q>> {
     let &[id0, id1, flags, more_flags, ref counts @ ..] = message.first_chunk::<HEADER>()?;
     if flags & QR != 0 || (transport == Transport::Udp && !can_be_answered(peer)) {
@@ -125,14 +126,14 @@ impl<'q> Query<'q> {
         &mut self,
         message: &'q [u8],
         counts: &Counts,
-        name: &'q mut Name,
+        name: Option<&'q Name>,
     ) -> Result<(), Problem> {
         // Exactly one question (RFC 9619).
         if counts.questions != 1 {
             return Err(Problem::FormErr);
         }
         let mut rest = Rest(message.get(HEADER..).unwrap_or_default());
-        let question = rest.question(name).ok_or(Problem::FormErr)?;
+        let question = name.and_then(|name| rest.question(name)).ok_or(Problem::FormErr)?;
         let rtype = question.rtype;
         self.question = Some(question);
         // Only a question for changes brings a record along (RFC 1995, section 3).
@@ -195,12 +196,8 @@ impl<'q> Rest<'q> {
         Some(u16::from_be_bytes(*self.take(2)?.first_chunk()?))
     }
 
-    fn question(&mut self, name: &'q mut Name) -> Option<Question<'q>> {
+    fn question(&mut self, name: &'q Name) -> Option<Question<'q>> {
         let all = self.0;
-        if !name.set(all) {
-            return None;
-        }
-        let name = &*name;
         self.take(name.wire().len())?;
         let (rtype, class) = (self.u16()?, self.u16()?);
         let verbatim = all.get(..name.wire().len() + 4)?;

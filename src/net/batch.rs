@@ -45,6 +45,8 @@ pub fn set_up(socket: &impl AsFd, addr: SocketAddr) -> io::Result<()> {
 /// One datagram of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Datagram<'a> {
+    /// Which of the batch it is, counted from 0.
+    pub nth: usize,
     /// What it holds, as far as there was room.
     pub octets: &'a [u8],
     /// Who sent it.
@@ -183,6 +185,14 @@ impl Datagrams {
         Ok(self.received)
     }
 
+    /// What was received, as far as there was room for each.
+    pub fn received(&self) -> impl Iterator<Item = &[u8]> {
+        let headers = self.incoming.iter().take(self.received);
+        headers
+            .zip(self.receive_room.chunks(self.receive_octets))
+            .map(|(header, room)| room.get(..header.msg_len as usize).unwrap_or(room))
+    }
+
     /// Hands each datagram that was received to `reply`, with room for its reply, and keeps the replies for
     /// [`send`](Self::send): as many octets of the room as `reply` says, or none.
     #[inline]
@@ -194,6 +204,7 @@ impl Datagrams {
             let octets = self.receive_octets.min(header.msg_len as usize);
             let from = i * self.receive_octets;
             let datagram = Datagram {
+                nth: i,
                 octets: &self.receive_room[from..from + octets],
                 peer,
                 overlong: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
@@ -448,6 +459,7 @@ mod tests {
         ] {
             let asked = control(asked.parse().unwrap(), 7);
             let datagram = Datagram {
+                nth: 0,
                 octets: b"",
                 peer: ([127, 0, 0, 1], 1).into(),
                 overlong: false,

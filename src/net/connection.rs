@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::pool::Slot;
 use super::tcp::{Door, count};
 use super::{Answer, Respond};
-use crate::answer::{Reply, Transport};
+use crate::answer::{BATCH_QUERIES, Reply, Transport};
 use crate::view::LeaseTime;
 
 /// The octets before each message that say how long it is (RFC 1035, section 4.2.2).
@@ -222,33 +222,71 @@ where
     if let Frame::Part = next_frame(input) {
         return (0, Rest::Part);
     }
-    door.answerers.with(|Slot { answer, room }| {
-        let mut batch = answer.batch((door.clock)());
+    door.answerers.with(|slot| {
         let mut taken = 0;
-        while output.len() <= WRITE_OCTETS {
-            match next_frame(input.get(taken..).unwrap_or_default()) {
-                Frame::Whole(query) => {
-                    taken += LENGTH_OCTETS + query.len();
-                    reply_to(&mut batch, query, peer, room, output);
-                }
-                Frame::Part => return (taken, Rest::Part),
-                Frame::Malformed => return (taken, Rest::Malformed),
+        loop {
+            let waiting = input.get(taken..).unwrap_or_default();
+            let (octets, rest) = answer_batch(slot, (door.clock)(), peer, waiting, output);
+            taken += octets;
+            if rest != Rest::More || output.len() > WRITE_OCTETS {
+                return (taken, rest);
             }
         }
-        (taken, Rest::More)
     })
+}
+
+fn answer_batch<A: Answer>(
+    Slot { answer, room }: &mut Slot<A>,
+    now: LeaseTime,
+    peer: SocketAddr,
+    input: &[u8],
+    output: &mut Vec<u8>,
+) -> (usize, Rest) {
+    let (queries, end) = next_queries(input);
+    answer.batch(now, |batch| {
+        batch.look_ahead(queries.iter().copied().map_while(|query| query));
+        let mut taken = 0;
+        for (nth, query) in queries.iter().flatten().enumerate() {
+            if output.len() > WRITE_OCTETS {
+                return (taken, Rest::More);
+            }
+            taken += LENGTH_OCTETS + query.len();
+            reply_to(batch, nth, query, peer, room, output);
+        }
+        (taken, end)
+    })
+}
+
+/// The whole queries that a stream goes on with, as many as a batch may have, and what follows them.
+fn next_queries(input: &[u8]) -> ([Option<&[u8]>; BATCH_QUERIES], Rest) {
+    let mut queries = [None; BATCH_QUERIES];
+    let mut input = input;
+    for place in &mut queries {
+        match next_frame(input) {
+            Frame::Whole(query) => {
+                *place = Some(query);
+                input = input.get(LENGTH_OCTETS + query.len()..).unwrap_or_default();
+            }
+            Frame::Part => return (queries, Rest::Part),
+            Frame::Malformed => return (queries, Rest::Malformed),
+        }
+    }
+    (queries, Rest::More)
 }
 
 /// Answers one query, and appends the reply with its length before it.
 fn reply_to(
     batch: &mut impl Respond,
+    nth: usize,
     query: &[u8],
     peer: SocketAddr,
     room: &mut [u8],
     output: &mut Vec<u8>,
 ) {
     let Some((length, message)) = room.split_first_chunk_mut::<LENGTH_OCTETS>() else { return };
-    let Reply::Len(octets) = batch.respond(query, peer, Transport::Tcp, message) else { return };
+    let Reply::Len(octets) = batch.respond(nth, query, peer, Transport::Tcp, message) else {
+        return;
+    };
     let Ok(octets) = u16::try_from(octets) else { return };
     *length = octets.to_be_bytes();
     output.extend_from_slice(room.get(..LENGTH_OCTETS + usize::from(octets)).unwrap_or_default());

@@ -23,19 +23,22 @@ use crate::view::LeaseTime;
 /// Answers queries that were read together. A loop is compiled for each kind, so that a query costs no
 /// indirect call.
 pub trait Answer: Send + 'static {
-    /// What answers the queries of one batch. It may pin what readers see, and is dropped before the loop
-    /// waits for anything.
+    /// What answers the queries of one batch. It may pin what readers see.
     type Batch<'a>: Respond;
 
-    /// Begins a batch of queries, all answered as of `now`.
-    fn batch(&mut self, now: LeaseTime) -> Self::Batch<'_>;
+    /// Has `work` answer a batch of queries, all as of `now`. It waits for nothing.
+    fn batch<T>(&mut self, now: LeaseTime, work: impl FnOnce(&mut Self::Batch<'_>) -> T) -> T;
 }
 
 /// Answers the queries of one batch.
 pub trait Respond {
-    /// Answers one query into `out`, which has 1,232 octets for a datagram and 65,535 for a stream.
+    /// Is shown the queries that are answered next, [`answer::BATCH_QUERIES`] at most.
+    fn look_ahead<'q>(&mut self, queries: impl Iterator<Item = &'q [u8]>);
+
+    /// Answers the `nth` of the queries that were shown, counted from 0, into `out`, which has 1,232 octets for a datagram and 65,535 for a stream.
     fn respond(
         &mut self,
+        nth: usize,
         query: &[u8],
         peer: SocketAddr,
         transport: Transport,
@@ -46,21 +49,26 @@ pub trait Respond {
 impl Answer for answer::Responder {
     type Batch<'a> = answer::Batch<'a>;
 
-    fn batch(&mut self, now: LeaseTime) -> answer::Batch<'_> {
-        self.batch(now)
+    fn batch<T>(&mut self, now: LeaseTime, work: impl FnOnce(&mut answer::Batch<'_>) -> T) -> T {
+        self.batch(now, work)
     }
 }
 
 impl Respond for answer::Batch<'_> {
+    fn look_ahead<'q>(&mut self, queries: impl Iterator<Item = &'q [u8]>) {
+        answer::Batch::look_ahead(self, queries);
+    }
+
     #[inline]
     fn respond(
         &mut self,
+        nth: usize,
         query: &[u8],
         peer: SocketAddr,
         transport: Transport,
         out: &mut [u8],
     ) -> Reply {
-        answer::Batch::respond(self, query, peer, transport, out)
+        answer::Batch::respond(self, nth, query, peer, transport, out)
     }
 }
 

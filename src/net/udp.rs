@@ -13,13 +13,15 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::batch::{self, Datagrams};
+use super::batch::{self, DATAGRAMS, Datagram, Datagrams};
 use super::{Answer, Respond, Stop};
-use crate::answer::{Reply, Transport, UDP_MOST};
+use crate::answer::{BATCH_QUERIES, Reply, Transport, UDP_MOST};
 use crate::view::LeaseTime;
 
 /// The longest query: a question takes 300 octets, UPDATE messages and cookies and padding the rest.
 pub const QUERY_OCTETS_MOST: usize = 4096;
+
+const _: () = assert!(DATAGRAMS <= BATCH_QUERIES, "a batch can be looked ahead at whole");
 
 /// How long a worker sleeps at most: it looks at the stop flag that often.
 const RECEIVE_WAIT: Duration = Duration::from_millis(100);
@@ -155,16 +157,19 @@ impl<A: Answer, C: Fn() -> LeaseTime> Desk<A, C> {
 
     fn answer_each(&mut self, datagrams: &mut Datagrams) -> usize {
         let mut ignored = 0;
-        let mut batch = self.answer.batch((self.clock)());
-        datagrams.each(|datagram, out| {
-            if datagram.overlong || datagram.peer.port() == 0 {
-                ignored += 1;
-                return None;
-            }
-            match batch.respond(datagram.octets, datagram.peer, Transport::Udp, out) {
-                Reply::Len(octets) => Some(octets),
-                Reply::Drop => None,
-            }
+        self.answer.batch((self.clock)(), |batch| {
+            batch.look_ahead(datagrams.received());
+            datagrams.each(|datagram, out| {
+                let Datagram { nth, octets, peer, overlong, .. } = datagram;
+                if overlong || peer.port() == 0 {
+                    ignored += 1;
+                    return None;
+                }
+                match batch.respond(nth, octets, peer, Transport::Udp, out) {
+                    Reply::Len(octets) => Some(octets),
+                    Reply::Drop => None,
+                }
+            });
         });
         ignored
     }

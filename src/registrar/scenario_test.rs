@@ -84,10 +84,14 @@ impl World {
         let name = Name::from_ascii(format!("{name}.svc.internal.")).unwrap();
         query.add_query(Query::query(name, rtype));
         let mut responder = Responder::new(self.view.clone());
-        let mut batch = responder.batch(LeaseTime::from_millis(self.now));
         let mut out = vec![0; 65_535];
         let peer: SocketAddr = "127.0.0.1:4000".parse().unwrap();
-        match batch.respond(&query.to_vec().unwrap(), peer, Transport::Tcp, &mut out) {
+        let query = query.to_vec().unwrap();
+        let reply = responder.batch(LeaseTime::from_millis(self.now), |batch| {
+            batch.look_ahead(std::iter::once(&*query));
+            batch.respond(0, &query, peer, Transport::Tcp, &mut out)
+        });
+        match reply {
             Reply::Len(length) => Message::from_vec(&out[..length]).unwrap(),
             Reply::Drop => panic!("dropped"),
         }

@@ -69,6 +69,12 @@ impl<R: Record> Chunk<R> {
         self.records.len()
     }
 
+    /// The octets of all records.
+    #[inline]
+    pub fn all_octets(&self) -> &[u8] {
+        &self.octets
+    }
+
     /// The octets of some of the records.
     #[inline]
     pub fn octets(&self, range: Range<usize>) -> &[u8] {

@@ -1,10 +1,18 @@
 //! A name as the key of a map: short ones, which most are, lie in the map's own entry.
+//!
+//! Whoever looks a name up hashes it first and asks the maps with a [`Sought`] afterwards: between the two lies the
+//! time in which the memory for other names is fetched.
 
-use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::LazyLock;
+
+use papaya::Equivalent;
 
 use super::wire;
+
+/// Seeded at random: who registers cannot choose names that meet in one place.
+static SEED: LazyLock<foldhash::quality::RandomState> = LazyLock::new(Default::default);
 
 /// What fits into an entry beside the length and the mark of which kind it is.
 const SHORT: usize = 30;
@@ -48,10 +56,61 @@ impl Key {
     }
 }
 
-impl Borrow<[u8]> for Key {
+/// A name relative to its zone, in lower-case wire form without the root, that is looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Sought<'n> {
+    hash: u64,
+    octets: &'n [u8],
+}
+
+impl<'n> Sought<'n> {
+    /// Hashes a name.
     #[inline]
-    fn borrow(&self) -> &[u8] {
-        self.octets()
+    pub fn new(octets: &'n [u8]) -> Self {
+        Self { hash: SEED.hash_one(octets), octets }
+    }
+}
+
+impl Hash for Sought<'_> {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl Equivalent<Key> for Sought<'_> {
+    #[inline]
+    fn equivalent(&self, key: &Key) -> bool {
+        self.octets == key.octets()
+    }
+}
+
+/// For maps whose keys have hashed themselves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hashed(u64);
+
+impl BuildHasher for Hashed {
+    type Hasher = Self;
+
+    #[inline]
+    fn build_hasher(&self) -> Self {
+        *self
+    }
+}
+
+impl Hasher for Hashed {
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        self.0 = SEED.hash_one((self.0, octets)); // no key of ours comes here
     }
 }
 
@@ -76,9 +135,8 @@ impl Ord for Key {
 }
 
 impl Hash for Key {
-    /// As the octets themselves: a map is asked with a slice.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.octets().hash(state);
+        Sought::new(self.octets()).hash(state);
     }
 }
 
@@ -90,18 +148,17 @@ impl fmt::Debug for Key {
 
 #[cfg(test)]
 mod tests {
-    use std::hash::BuildHasher;
-
     use super::*;
 
     #[test]
     fn keys_are_what_their_octets_are() {
-        let hasher = foldhash::quality::RandomState::default();
         for length in [0, 1, SHORT - 1, SHORT, SHORT + 1, 200] {
             let octets = vec![b'x'; length];
             let key = Key::new(&octets);
             assert_eq!(key.octets(), octets);
-            assert_eq!(hasher.hash_one(&key), hasher.hash_one(&*octets));
+            let sought = Sought::new(&octets);
+            assert!(sought.equivalent(&key));
+            assert_eq!(Hashed::default().hash_one(&key), Hashed::default().hash_one(sought));
         }
         assert_eq!(Key::of(&["web-1", "web"]).octets(), b"\x05web-1\x03web");
         assert_eq!(size_of::<Key>(), 32);

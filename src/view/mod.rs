@@ -33,7 +33,8 @@ use crate::registry::{
 
 pub use cell::Cell;
 pub use chunk::Chunk;
-use key::Key;
+pub use key::Sought;
+use key::{Hashed, Key};
 pub use lease::LeaseTime;
 pub use node::{Labelled, Node, Pointers};
 pub use record::{A, Aaaa, Record, Srv};
@@ -50,16 +51,16 @@ const SERVICES_A_SLICE: usize = 500;
 
 /// Seeded at random for each map: who registers cannot choose names that meet in one place.
 type Hashing = foldhash::quality::RandomState;
-type Map<K, V> = HashMap<K, V, Hashing>;
-type MapRef<'a, K, V> = HashMapRef<'a, K, V, Hashing, LocalGuard<'a>>;
+type Map<K, V, H = Hashing> = HashMap<K, V, H>;
+type MapRef<'a, K, V, H = Hashing> = HashMapRef<'a, K, V, H, LocalGuard<'a>>;
 
 /// What readers look things up in.
 #[derive(Debug, Default)]
 struct Maps {
     /// Services and what is theirs, by name relative to the zone.
-    names: Map<Key, Node>,
+    names: Map<Key, Node, Hashed>,
     /// Instances by their own names `L.S`. A tag may have the name of a label that lingers: `names` goes before.
-    labels: Map<Key, Labelled>,
+    labels: Map<Key, Labelled, Hashed>,
     addresses: Map<IpAddr, Pointers>,
     /// Cells by service, a NUL, and id: what renewals move.
     cells: Map<Box<[u8]>, Arc<Cell>>,
@@ -303,27 +304,27 @@ impl Drop for Edit<'_> {
 
 /// The maps, pinned: what it gives stays as it is until it is dropped.
 pub struct Reader<'a> {
-    names: MapRef<'a, Key, Node>,
-    labels: MapRef<'a, Key, Labelled>,
+    names: MapRef<'a, Key, Node, Hashed>,
+    labels: MapRef<'a, Key, Labelled, Hashed>,
     addresses: MapRef<'a, IpAddr, Pointers>,
 }
 
 impl Reader<'_> {
     /// What the registry has at a name relative to a zone (lower-case wire form without the root).
     #[inline]
-    pub fn name(&self, relative: &[u8]) -> Option<&Node> {
-        self.names.get(relative)
+    pub fn name(&self, relative: Sought<'_>) -> Option<&Node> {
+        self.names.get(&relative)
     }
 
     /// The instance whose own name this is (lower-case wire form without the root), if it is not also a name that
     /// [`name`](Self::name) has.
     #[inline]
-    pub fn label(&self, relative: &[u8]) -> Option<&Labelled> {
-        self.labels.get(relative)
+    pub fn label(&self, relative: Sought<'_>) -> Option<&Labelled> {
+        self.labels.get(&relative)
     }
 
     /// Whether the registry has the name.
-    pub fn has(&self, relative: &[u8]) -> bool {
+    pub fn has(&self, relative: Sought<'_>) -> bool {
         self.name(relative).is_some() || self.label(relative).is_some()
     }
 

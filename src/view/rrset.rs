@@ -45,6 +45,11 @@ impl<R: Record> RRset<R> {
         head.into_iter().chain(self.groups.iter().map(|group| &*group.chunks))
     }
 
+    /// The first chunk in the records' own order: mostly the only one.
+    pub fn head(&self) -> &Chunk<R> {
+        &self.head
+    }
+
     /// How many turns there have been.
     pub fn turns(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)

@@ -112,7 +112,11 @@ impl Server {
     fn send_from(&mut self, query: &[u8], peer: &str, transport: Transport) -> Option<Vec<u8>> {
         let mut out = vec![0xee; if transport == Transport::Udp { 1232 } else { 65_535 }];
         let peer: SocketAddr = peer.parse().unwrap();
-        match self.responder.batch(NOW).respond(query, peer, transport, &mut out) {
+        let reply = self.responder.batch(NOW, |batch| {
+            batch.look_ahead(std::iter::once(query));
+            batch.respond(0, query, peer, transport, &mut out)
+        });
+        match reply {
             Reply::Len(length) => Some(out[..length].to_vec()),
             Reply::Drop => None,
         }

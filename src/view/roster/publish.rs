@@ -150,13 +150,13 @@ impl Roster {
     }
 
     fn release_parent(&mut self, maps: &Maps, name: &[u8]) {
-        if let Some(parent) = protocol_parent(name)
-            && let Some(needed) = self.protocols.get_mut(parent)
+        if let Some(parent) = protocol_parent(name).map(Key::new)
+            && let Some(needed) = self.protocols.get_mut(&parent)
         {
             *needed -= 1;
             if *needed == 0 {
-                self.protocols.remove(parent);
-                maps.names.pin().remove(parent);
+                self.protocols.remove(&parent);
+                maps.names.pin().remove(&parent);
             }
         }
     }
