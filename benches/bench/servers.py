@@ -4,15 +4,16 @@ All are given one worker and the core 0. Knot and NSD serve a zone file with the
 has in its registry.
 """
 
+import grp
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
 import struct
 import subprocess
 import time
-import urllib.error
 import urllib.request
 
 from bench import machine
@@ -206,9 +207,14 @@ def knot(directory, zone):
         return None
     server = Server("knot", directory, (KNOT,))
     config = server.write("knot.conf", KNOT_CONFIG.format(
-        directory=server.directory, port=KNOT, zone=zone, user=f"{os.getuid()}:{os.getgid()}"))
+        directory=server.directory, port=KNOT, zone=zone, user=own_name()))
     server.start(["knotd", "-c", config])
     return server.wait_until(lambda: udp_answers(KNOT))
+
+
+def own_name():
+    """User and group that a server stays, as Knot writes them."""
+    return f"{pwd.getpwuid(os.getuid()).pw_name}:{grp.getgrgid(os.getgid()).gr_name}"
 
 
 def nsd(directory, zone):
