@@ -36,8 +36,7 @@ class Data:
 
     def listed(self):
         """Service and id of each instance."""
-        with open(self.instances) as file:
-            return [line.split() for line in file]
+        return listed_in(self.instances)
 
     def write_zone(self):
         """The zone file; addresses are those that `fill` registers."""
@@ -58,6 +57,12 @@ class Data:
         with open(path, "w") as file:
             file.writelines(line(draw) + "\n" for _ in range(count))
         return path
+
+
+def listed_in(path):
+    """Service and id of each instance of a file."""
+    with open(path) as file:
+        return [line.split() for line in file]
 
 
 def mixed(draw, names):

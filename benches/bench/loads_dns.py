@@ -92,7 +92,9 @@ def tcp(bench):
     for name in runs:
         report.line("tcp", f"{name}: us of CPU a query", values(given, Run.cpu_us, name))
         report.line("tcp", f"{name}: queries/s", values(given, figure("qps"), name), digits=0)
-        report.line("tcp", f"{name}: lost", values(given, figure("lost"), name), digits=0)
+        figures = given[-1][name].figures
+        report.note(f"tcp: {name}: {figures['an_avg']:.2f} answers, {figures['lost']:.0f} lost, "
+                    f"{figures['closed']:.0f} connections closed")
 
 
 def tcp_load(bench, server):

@@ -1,6 +1,7 @@
 """The loads that write: renewals by datagram and over HTTP, and registrations."""
 
 from bench import machine, report, servers
+from bench.data import listed_in
 from bench.loads_dns import figure
 from bench.machine import Run
 from bench.rounds import ratios, values
@@ -84,23 +85,36 @@ def batch(bench):
 
 
 def register(bench):
-    """Durable registrations of new instances: by 64 clients, and by one."""
-    with bench.serving("rollcall") as started:
-        server = started["rollcall"]
-        many = (server, calls(bench, server.doors, "register", "--connections", 64))
-        one = (server, calls(bench, server.doors, "register", "--connections", 1))
-        given = bench.alternate({"many": many, "one": one})
-        median, p99 = machine.fsync_ms(server.directory)
-    report.line("register", "64 clients: registrations/s", values(given, figure("rps"), "many"),
+    """Durable registrations of new instances: by 64 clients, and by one.
+
+    Half of the work is the disk's and the store's, which no core limits: the goal is for a server that has both cores,
+    as on a machine of its own; the figure for one core says what the loads besides can be compared with.
+    """
+    free = servers.Rollcall(bench.directory, bench.program,
+                            (servers.SECOND, servers.SECOND_DOORS), servers.BOTH_CORES).launch()
+    try:
+        with bench.serving("rollcall") as started:
+            server = started["rollcall"]
+            given = bench.alternate({
+                "64, both cores": (free, calls(bench, free.doors, "register", "--connections", 64)),
+                "64, one core": (server, calls(bench, server.doors, "register", "--connections", 64)),
+                "1, both cores": (free, calls(bench, free.doors, "register", "--connections", 1)),
+            })
+        median, p99 = machine.fsync_ms(free.directory)
+    finally:
+        free.stop()
+    report.line("register", "64, both cores: registrations/s", values(given, figure("rps"), "64, both cores"),
                 (">=", 20_000), digits=0)
-    report.line("register", "64 clients: us of CPU a registration", values(given, Run.cpu_us, "many"))
-    report.line("register", "one client: p50, ms",
-                values(given, lambda run: run.figures["p50_us"] / 1e3, "one"), digits=3)
-    report.line("register", "one client: p99, ms",
-                values(given, lambda run: run.figures["p99_us"] / 1e3, "one"), ("<=", 3.0), digits=3)
-    for name in ("many", "one"):
-        report.line("register", f"{name}: errors", values(given, figure("errors"), name), digits=0)
-    report.note(f"register: an fsync of a small file takes {median:.3f} ms here, 99 of 100 at most {p99:.3f} ms")
+    report.line("register", "1, both cores: p99, ms",
+                values(given, lambda run: run.figures["p99_us"] / 1e3, "1, both cores"), ("<=", 3.0), digits=3)
+    report.line("register", "1, both cores: p50, ms",
+                values(given, lambda run: run.figures["p50_us"] / 1e3, "1, both cores"), digits=3)
+    report.line("register", "64, one core: registrations/s", values(given, figure("rps"), "64, one core"), digits=0)
+    for name in ("64, both cores", "64, one core"):
+        report.line("register", f"{name}: us of CPU a registration", values(given, Run.cpu_us, name))
+    errors = sum(run.figures["errors"] for results in given for run in results.values())
+    report.note(f"register: {errors:.0f} errors; an fsync of a small file takes {median:.3f} ms here, 99 of 100 at "
+                f"most {p99:.3f} ms")
 
 
 def change(bench):
@@ -112,6 +126,7 @@ def change(bench):
             listed = bench.data.path(f"{name}.instances")
             bench.fill(server, 1, instances, "--prefix", f"{name}-", "--digits", 1, "--list", listed)
             runs[name] = (server, changes(bench, server, listed))
+            server.keep(server.renewed + listed_in(listed))
         given = bench.alternate(runs)
     finally:
         server.stop()

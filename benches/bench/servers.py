@@ -1,6 +1,6 @@
 """The servers: how each is set up for one core, started, filled, and stopped.
 
-All are given one worker and the core 0. Knot and NSD serve a zone file with the same names and records that Rollcall
+All are given one worker and, but for one load, the core 0. Knot and NSD serve a zone file with the same names and records that Rollcall
 has in its registry.
 """
 
@@ -19,8 +19,9 @@ import urllib.request
 from bench import machine
 
 #: The core of the server, and that of the loads.
-SERVER_CORE = 0
-LOAD_CORE = 1
+SERVER_CORE = "0"
+LOAD_CORE = "1"
+BOTH_CORES = "0,1"
 #: Ports on 127.0.0.1; Rollcall's second is for HTTP and datagrams.
 ROLLCALL, KNOT, NSD, ECHO, HTTP_ECHO, ROLLCALL_DOORS = 15300, 15301, 15302, 15303, 15304, 15380
 SECOND, SECOND_DOORS = 15310, 15390
@@ -88,10 +89,11 @@ zone:
 
 
 class Server:
-    """A process under test, in a session of its own, on the server's core."""
+    """A process under test, in a session of its own."""
 
-    def __init__(self, name, directory, ports):
+    def __init__(self, name, directory, ports, cores=SERVER_CORE):
         self.name = name
+        self.cores = cores
         self.port = ports[0]
         self.ports = ports
         self.directory = os.path.join(directory, f"{name}-{self.port}")
@@ -104,7 +106,7 @@ class Server:
             machine.refuse_busy_port(port)
         with open(os.path.join(self.directory, "log"), "ab") as log:
             self.process = subprocess.Popen(
-                ["taskset", "--cpu-list", str(SERVER_CORE), *arguments],
+                ["taskset", "--cpu-list", self.cores, *arguments],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         return self
 
@@ -145,8 +147,8 @@ class Server:
 class Rollcall(Server):
     """The server of this repository."""
 
-    def __init__(self, directory, program, ports=(ROLLCALL, ROLLCALL_DOORS)):
-        super().__init__("rollcall", directory, ports)
+    def __init__(self, directory, program, ports=(ROLLCALL, ROLLCALL_DOORS), cores=SERVER_CORE):
+        super().__init__("rollcall", directory, ports, cores)
         self.doors = ports[1]
         self.program = program
         self.renewed = []

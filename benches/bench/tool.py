@@ -14,7 +14,7 @@ class Tool:
     def begin(self, *arguments):
         """Starts a load."""
         return subprocess.Popen(
-            ["taskset", "--cpu-list", str(LOAD_CORE), self.path, *map(str, arguments)],
+            ["taskset", "--cpu-list", LOAD_CORE, self.path, *map(str, arguments)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def end(self, load):
