@@ -48,15 +48,17 @@ def query_cpu(bench, load, file, *options):
     for name in runs:
         report.line(load, f"{name}: us of CPU a query", values(given, Run.cpu_us, name))
     for name in runs:
-        report.note(f"{load}: {name}: {shape(given[-1][name].figures)}")
+        report.note(f"{load}: {name}: {shape(given[-1][name])}")
 
 
-def shape(figures):
-    """What replies looked like: the servers should do the same work."""
+def shape(run):
+    """What replies looked like: the servers should do the same work, and be the limit."""
+    figures = run.figures
     nxdomain = figures["nxdomain"] / max(1, figures["answered"])
     return (f"{figures['an_avg']:.2f} answers, {figures['ar_avg']:.2f} additional, "
             f"{figures['size_avg']:.0f} octets, {nxdomain:.1%} NXDOMAIN, {figures['lost']:.0f} lost, "
-            f"{figures['tc']:.0f} truncated, {figures['qps']:,.0f} a second")
+            f"{figures['tc']:.0f} truncated, {figures['qps']:,.0f} a second "
+            f"on {run.cpu / run.secs:.2f} cores")
 
 
 def latency(bench):

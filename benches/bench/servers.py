@@ -1,7 +1,7 @@
 """The servers: how each is set up for one core, started, filled, and stopped.
 
-All are given one worker and, but for one load, the core 0. Knot and NSD serve a zone file with the same names and records that Rollcall
-has in its registry.
+All are given one worker and, but for two loads, the core 0. Knot and NSD serve a zone file with the same names and
+records that Rollcall has in its registry.
 """
 
 import grp
@@ -27,6 +27,8 @@ ROLLCALL, KNOT, NSD, ECHO, HTTP_ECHO, ROLLCALL_DOORS = 15300, 15301, 15302, 1530
 SECOND, SECOND_DOORS = 15310, 15390
 #: Seconds that a server may take to answer.
 PATIENCE = 120
+#: All that were started, for the end of the program.
+STARTED = []
 KEY = "%064x" % 0x5EED
 
 ROLLCALL_CONFIG = """\
@@ -108,6 +110,7 @@ class Server:
             self.process = subprocess.Popen(
                 ["taskset", "--cpu-list", self.cores, *arguments],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        STARTED.append(self)
         return self
 
     def wait_until(self, answers):
@@ -187,6 +190,12 @@ class Rollcall(Server):
                 unknown = json.load(reply)["unknown"]
             if unknown:
                 raise SystemExit(f"benches/run: {len(unknown)} instances have lapsed")
+
+
+def stop_all():
+    """Ends those that still run, after something went wrong."""
+    for server in STARTED:
+        server.stop()
 
 
 def echo(directory, tool, *options):

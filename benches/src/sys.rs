@@ -83,8 +83,8 @@ impl Batch {
             Wait::Never => libc::MSG_DONTWAIT,
         };
         let (fd, count) = (socket.as_raw_fd(), self.count as libc::c_uint);
-        // SAFETY: `count` headers are there, whose pointers lead to buffers of the lengths they name, all kept for ever;
-        // nothing else refers to the buffers while `self` is borrowed.
+        // SAFETY: `count` headers are there, whose pointers lead to buffers of the lengths they name, all kept for
+        // ever; nothing else refers to the buffers while `self` is borrowed.
         let received = unsafe { libc::recvmmsg(fd, self.headers, count, flags, ptr::null_mut()) };
         match usize::try_from(received) {
             Ok(received) => Ok(received),
