@@ -18,20 +18,17 @@ TICKS = os.sysconf("SC_CLK_TCK")
 FOREIGN_LIMIT = 0.08
 #: How often a run is repeated at most to get a quiet one.
 ATTEMPTS = 6
-
-
-def session_cpu(session):
-    """CPU seconds of all processes of a session."""
-    return sum(ticks for _, ticks in session_processes(session)) / TICKS
+#: Figures of a load that are counts.
+COUNTS = {"answered", "lost", "wrong", "errors", "closed", "noerror", "nxdomain", "tc", "renewed"}
 
 
 def session_processes(session):
-    """Process ids and CPU ticks of a session."""
+    """Process ids of a session."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         fields = stat_fields(f"/proc/{name}/stat")
         if fields and int(fields[3]) == session:
-            found.append((int(name), int(fields[11]) + int(fields[12])))
+            found.append(int(name))
     return found
 
 
@@ -44,25 +41,25 @@ def stat_fields(path):
         return None
 
 
-def thread_cpu(process):
-    """CPU seconds by name of thread, to the nanosecond; threads of one name are summed."""
+def thread_cpu(session):
+    """User and system CPU seconds of each thread of a session, to the nanosecond, by its id and name."""
     seconds = {}
-    for thread in os.listdir(f"/proc/{process}/task"):
-        try:
-            with open(f"/proc/{process}/task/{thread}/comm") as file:
-                name = file.read().strip()
-            with open(f"/proc/{process}/task/{thread}/schedstat") as file:
-                nanos = int(file.read().split()[0])
-        except OSError:
-            continue
-        seconds[name] = seconds.get(name, 0) + nanos / 1e9
+    for process in session_processes(session):
+        for thread in os.listdir(f"/proc/{process}/task"):
+            try:
+                with open(f"/proc/{process}/task/{thread}/comm") as file:
+                    name = file.read().strip()
+                with open(f"/proc/{process}/task/{thread}/schedstat") as file:
+                    seconds[thread, name] = int(file.read().split()[0]) / 1e9
+            except OSError:
+                continue
     return seconds
 
 
 def resident_octets(session):
     """Resident memory of all processes of a session."""
     total = 0
-    for process, _ in session_processes(session):
+    for process in session_processes(session):
         with open(f"/proc/{process}/statm") as file:
             total += int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return total
@@ -107,7 +104,6 @@ class Moment:
 
     def __init__(self, server):
         self.time = time.monotonic()
-        self.server = session_cpu(server.process.pid)
         self.threads = thread_cpu(server.process.pid)
         self.busy, self.stolen = cores()
         self.ours = own_cpu() + kernel_network_cpu()
@@ -119,11 +115,26 @@ class Run:
     def __init__(self, figures, before, after):
         self.figures = figures
         self.secs = after.time - before.time
-        self.cpu = after.server - before.server
-        self.threads = {name: cpu - before.threads.get(name, 0) for name, cpu in after.threads.items()}
+        self.threads = {}
+        for thread, cpu in after.threads.items():
+            _, name = thread
+            used = cpu - before.threads.get(thread, 0)
+            self.threads[name] = self.threads.get(name, 0) + used
+        self.cpu = sum(self.threads.values())
         others = (after.busy - before.busy) - self.cpu - (after.ours - before.ours)
         self.foreign = max(0.0, others) / self.secs
         self.stolen = (after.stolen - before.stolen) / self.secs
+
+    def add(self, other):
+        """Adds another run of the same load: counts are summed, what is no count is averaged by the time."""
+        share = other.secs / (self.secs + other.secs)
+        for key, value in other.figures.items():
+            mine = self.figures[key]
+            self.figures[key] = mine + value if key in COUNTS else mine + (value - mine) * share
+        for name, cpu in other.threads.items():
+            self.threads[name] = self.threads.get(name, 0) + cpu
+        self.cpu += other.cpu
+        self.secs += other.secs
 
     def cpu_us(self, count="answered"):
         """Microseconds of CPU for each of what was counted."""

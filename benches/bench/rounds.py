@@ -1,6 +1,7 @@
 """Rounds: the same load on one server after the other, again and again, so that a slow spell hits all of them.
 
-Ratios are taken within a round, between runs that follow each other, and only then compared over the rounds.
+A machine is slower now and then for a second or two, so the runs of a round are cut into slices that alternate. Ratios
+are taken within a round, and only then compared over the rounds.
 """
 
 import contextlib
@@ -9,12 +10,16 @@ from bench import machine, servers
 from bench.data import SERVICES, INSTANCES
 
 
+#: Slices of a run.
+SLICES = 6
+
+
 class Bench:
     """What all loads share."""
 
     def __init__(self, options, tool, data, directory):
         self.rounds = options.rounds
-        self.secs = options.secs
+        self.secs = options.secs / SLICES
         self.program = options.rollcall
         self.tool = tool
         self.data = data
@@ -58,13 +63,18 @@ class Bench:
     def alternate(self, runs):
         """Makes the runs of each round, `{name: (server, go)}`, in turn; a list of what each gave, by name."""
         given = []
+        names = list(runs)
         for turn in range(self.rounds):
-            names = list(runs)
-            first = turn % len(names)
             results = {}
-            for name in names[first:] + names[:first]:
-                server, go = runs[name]
-                results[name] = self.quiet.run(server, go)
+            for part in range(SLICES):
+                first = (turn + part) % len(names)
+                for name in names[first:] + names[:first]:
+                    server, go = runs[name]
+                    run = self.quiet.run(server, go)
+                    if name in results:
+                        results[name].add(run)
+                    else:
+                        results[name] = run
             given.append(results)
         return given
 
