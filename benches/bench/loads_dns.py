@@ -119,6 +119,9 @@ def churn(bench):
                 [net(results) / results["echo"].cpu_us() for results in given], ("<=", 1.30))
     report.line("churn", "CPU, own cost taken off, with / without churn",
                 [net(results) / results["quiet"].cpu_us() for results in given], ("<=", 1.10))
+    report.line("churn", "CPU of the query worker, rollcall / echo",
+                [worker(results["together"]) / results["echo"].cpu_us() for results in given],
+                ("<=", 1.30))
     report.line("churn", "CPU of the query worker, with / without churn",
                 [worker(results["together"]) / worker(results["quiet"]) for results in given],
                 ("<=", 1.10))
