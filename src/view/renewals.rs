@@ -65,8 +65,8 @@ impl Renewals<'_> {
 
     /// Renews many leases, and hands over with each name what became of it.
     ///
-    /// Some are looked up before they are renewed: their cells come out of memory side by side, which they do not
-    /// across a compare-and-swap.
+    /// Some are looked up first, then all their cells are read, and then they are renewed: so cells come out of memory
+    /// side by side, which they do neither across a compare-and-swap nor between two look-ups.
     pub fn renew_all<'n, N: AsRef<str>>(
         &self,
         names: &'n [(N, N)],
@@ -74,14 +74,14 @@ impl Renewals<'_> {
     ) {
         let mut buffer = [0; KEY_OCTETS];
         for names in names.chunks(AHEAD) {
-            let mut found = [None; AHEAD];
-            for ((service, id), found) in names.iter().zip(&mut found) {
-                *found = write_key(&mut buffer, service.as_ref(), id.as_ref())
-                    .and_then(|key| self.cells.get(key))
-                    .map(|cell| (cell, self.end_of(cell)));
+            let mut cells = [None; AHEAD];
+            for ((service, id), cell) in names.iter().zip(&mut cells) {
+                *cell = write_key(&mut buffer, service.as_ref(), id.as_ref())
+                    .and_then(|key| self.cells.get(key));
             }
-            for (name, found) in names.iter().zip(found) {
-                let renewed = match found.map(|(cell, end)| (cell.lease.renew(end), cell.term)) {
+            let ends = cells.map(|cell| cell.map(|cell| (cell, self.end_of(cell))));
+            for (name, end) in names.iter().zip(ends) {
+                let renewed = match end.map(|(cell, end)| (cell.lease.renew(end), cell.term)) {
                     Some((Renewal::Renewed(_), term)) => Renewed::Renewed(term),
                     _ => self.renew(name.0.as_ref(), name.1.as_ref()),
                 };
@@ -150,7 +150,7 @@ mod tests {
             ));
         }
         view.maps.cells.pin().get(cell_key("web", "i-2").octets()).unwrap().lease.kill();
-        let unlisted = ["nobody".to_owned(), "y".repeat(MAX_ID_OCTETS + 1)];
+        let unlisted = ["nobody".to_owned(), "y".repeat(KEY_OCTETS)];
         let names: Vec<_> =
             ids().chain(unlisted.clone()).map(|id| ("web".to_owned(), id)).collect();
         let unknown = |loaded| {
