@@ -155,7 +155,8 @@ fn no_signed_renewal_allocates() {
         let mac: String = mac.as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
         let datagram = format!("{line} mac={mac}");
         let before = CALLS.get();
-        let handled = door.handle(datagram.as_bytes(), peer, 5000, &mut out, || unreachable!());
+        let handled =
+            door.batch(5000).handle(datagram.as_bytes(), peer, &mut out, || unreachable!());
         let calls = CALLS.get() - before;
         assert!(matches!(handled, Handled::Reply(_)), "{handled:?}");
         assert!(out.starts_with(b"RC1 UNKNOWN mac="));

@@ -119,21 +119,33 @@ pub fn unhex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     if pairs.len() != N || !rest.is_empty() {
         return None;
     }
+    let mut wrong = 0;
     for (octet, &[high, low]) in octets.iter_mut().zip(pairs) {
-        *octet = digit(high)? << 4 | digit(low)?;
+        let (high, low) = (DIGITS[usize::from(high)], DIGITS[usize::from(low)]);
+        wrong |= high | low;
+        *octet = high << 4 | low & 15;
     }
-    Some(octets)
+    (wrong & NO_DIGIT == 0).then_some(octets)
 }
 
 /// The value of one hexadecimal digit.
 pub fn digit(c: u8) -> Option<u8> {
-    match c {
-        b'0'..=b'9' => Some(c - b'0'),
-        b'a'..=b'f' => Some(c - b'a' + 10),
-        b'A'..=b'F' => Some(c - b'A' + 10),
-        _ => None,
-    }
+    Some(DIGITS[usize::from(c)]).filter(|value| *value != NO_DIGIT)
 }
+
+/// Stands for what is no digit.
+const NO_DIGIT: u8 = 0x80;
+/// The value of each octet as a hexadecimal digit. A table, as branches on the digits of a mac cannot be foreseen.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value as usize] as usize] = value;
+        digits[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
+    }
+    digits
+};
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,16 @@ use super::problem::{Problem, shown};
 use crate::nearest;
 
 /// Reads a JSON object. 400: it is not JSON, or no object; 422: a field of it is wrong.
-pub fn read<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Problem> {
+pub fn read<'de, T: Deserialize<'de>>(octets: &'de [u8]) -> Result<T, Problem> {
+    // What is right, which most is, is read without keeping account of where in it the reader is.
+    match serde_json::from_slice(octets) {
+        Ok(value) if octets.trim_ascii_start().starts_with(b"{") => Ok(value),
+        _ => read_again(octets),
+    }
+}
+
+/// Reads what is not right, to say what is wrong with it and where.
+fn read_again<'de, T: Deserialize<'de>>(octets: &'de [u8]) -> Result<T, Problem> {
     match octets.trim_ascii_start().first() {
         Some(b'{') => {}
         Some(_) => return Err(malformed("the body must be a JSON object")),

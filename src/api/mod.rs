@@ -109,6 +109,17 @@ async fn no_such_method(method: Method, uri: Uri) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("`{path}` has no {method}"))
 }
 
+/// A request's body, to be read from where it lies.
+struct Body(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        read_body(request, state, BODY_TIME).await.map(Body)
+    }
+}
+
 /// A request's body, read as strict JSON.
 struct Json<T>(T);
 

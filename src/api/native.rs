@@ -19,7 +19,7 @@ use super::native_list::{
     percent_encoded,
 };
 use super::problem::Problem;
-use super::{Api, Json, json};
+use super::{Api, Body, Json, json};
 use crate::access::Principal;
 use crate::registrar::Renewed;
 use crate::registry::{Command, InstanceId, Refusal, ServiceName};
@@ -146,26 +146,29 @@ async fn renew(
 }
 
 #[derive(Serialize)]
-struct RenewalsView {
+struct RenewalsView<'a> {
     renewed: usize,
-    unknown: Vec<(String, String)>,
+    unknown: Vec<(&'a str, &'a str)>,
 }
 
 async fn renew_all(
     State(api): Call,
     Extension(caller): Caller,
-    Json(renewals): Json<Renewals>,
-) -> Result<response::Json<RenewalsView>, Problem> {
+    Body(body): Body,
+) -> Result<Response, Problem> {
     let registrar = api.for_renewal(&caller)?;
+    let names = json::read::<Renewals>(&body)?.resolve()?;
     let mut view = RenewalsView { renewed: 0, unknown: Vec::new() };
-    for (service, id) in renewals.resolve()? {
-        match registrar.renew(&service, &id) {
-            Renewed::Renewed(_) => view.renewed += 1,
-            Renewed::Unknown => view.unknown.push((service, id)),
-            Renewed::Loading => return Err(Problem::loading()),
-        }
+    let mut loading = false;
+    registrar.renewals().renew_all(&names, |(service, id), renewed| match renewed {
+        Renewed::Renewed(_) => view.renewed += 1,
+        Renewed::Unknown => view.unknown.push((service.as_ref(), id.as_ref())),
+        Renewed::Loading => loading = true,
+    });
+    if loading {
+        return Err(Problem::loading());
     }
-    Ok(response::Json(view))
+    Ok(response::Json(view).into_response())
 }
 
 async fn show_instance(

@@ -1,5 +1,6 @@
 //! The bodies of the native API's writes: from JSON to values that are valid.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::Deserialize;
@@ -43,8 +44,20 @@ pub(super) struct Declaration {
 /// Leases to renew: service and id of each.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Renewals {
-    instances: Vec<(String, String)>,
+pub(super) struct Renewals<'a> {
+    #[serde(borrow)]
+    instances: Vec<(Text<'a>, Text<'a>)>,
+}
+
+/// Text as it lies in the request, unless it is written with escapes.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl AsRef<str> for Text<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Registration {
@@ -91,8 +104,8 @@ impl Declaration {
     }
 }
 
-impl Renewals {
-    pub(super) fn resolve(self) -> Result<Vec<(String, String)>, Invalid> {
+impl<'a> Renewals<'a> {
+    pub(super) fn resolve(self) -> Result<Vec<(Text<'a>, Text<'a>)>, Invalid> {
         let count = self.instances.len();
         if count > MAX_RENEWALS {
             let reason = format!("has {count} items, may have {MAX_RENEWALS}: send several lists");
@@ -278,13 +291,13 @@ mod tests {
 
     #[test]
     fn renewals_are_pairs_and_not_too_many() {
-        let read =
-            |text: &str| Ok::<_, Problem>(json::read::<Renewals>(text.as_bytes())?.resolve()?);
-        let pair = |id: &str| ("web".to_owned(), id.to_owned());
-        assert_eq!(
-            read(r#"{"instances":[["web","web-1"],["web","b/c d"]]}"#),
-            Ok(vec![pair("web-1"), pair("b/c d")])
-        );
+        fn read(text: &str) -> Result<Vec<(Text<'_>, Text<'_>)>, Problem> {
+            Ok(json::read::<Renewals>(text.as_bytes())?.resolve()?)
+        }
+        let pair = |id: &'static str| (Text("web".into()), Text(id.into()));
+        let named = read(r#"{"instances":[["web","web-1"],["web","b\/c\u0020d"]]}"#).unwrap();
+        assert_eq!(named, [pair("web-1"), pair("b/c d")]);
+        assert!(matches!(named[0].1.0, Cow::Borrowed(_)), "nothing is copied");
         let list =
             |count| format!(r#"{{"instances":[{}]}}"#, vec![r#"["a","b"]"#; count].join(","));
         assert_eq!(read(&list(MAX_RENEWALS)).unwrap().len(), MAX_RENEWALS);

@@ -6,6 +6,7 @@
 mod clock;
 mod core;
 mod gauges;
+mod renewals;
 #[cfg(test)]
 mod scenario_test;
 mod threads;
@@ -21,6 +22,7 @@ pub use crate::view::{Listed, Renewed, Standing, Summary};
 pub use clock::Clock;
 use core::Job;
 use gauges::Gauges;
+pub use renewals::Renewals;
 pub use threads::Running;
 use threads::Shared;
 
@@ -132,13 +134,13 @@ impl Registrar {
 
     /// Renews a lease for its term from now.
     pub fn renew(&self, service: &str, id: &str) -> Renewed {
-        let renewed = self.0.view.renew(service, id, self.now());
-        match renewed {
-            Renewed::Renewed(_) => self.0.gauges.renewals.add(1),
-            Renewed::Unknown => self.0.gauges.unknown_renewals.add(1),
-            Renewed::Loading => {}
-        }
-        renewed
+        self.renewals().renew(service, id)
+    }
+
+    /// A batch of renewals from now: the clock is read once for all of them. To be dropped before anything is
+    /// waited for.
+    pub fn renewals(&self) -> Renewals<'_> {
+        Renewals::new(self.0.view.renewals(self.now()), &self.0.gauges)
     }
 
     /// The moment now on the lease clock.

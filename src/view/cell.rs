@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU32;
 use super::lease::{Lease, LeaseTime};
 use super::rrset::take_turn_of;
 use super::wire;
-use crate::registry::Instance;
+use crate::registry::{Instance, LeaseTerm};
 
 /// One listed instance. Everything but the lease and the turns is fixed: a change makes a new cell.
 ///
@@ -17,6 +17,8 @@ use crate::registry::Instance;
 pub struct Cell {
     /// Until when it is listed; what a renewal moves.
     pub lease: Lease,
+    /// The instance's term. It lies here too, so that a renewal reads nothing but the cell.
+    pub term: LeaseTerm,
     /// What it was made from.
     pub instance: Arc<Instance>,
     turns_v4: AtomicU32,
@@ -35,7 +37,8 @@ impl Cell {
     }
 
     fn with_lease(instance: Arc<Instance>, lease: Lease) -> Self {
-        Self { lease, instance, turns_v4: AtomicU32::new(0), turns_v6: AtomicU32::new(0) }
+        let term = instance.body.lease;
+        Self { lease, term, instance, turns_v4: AtomicU32::new(0), turns_v6: AtomicU32::new(0) }
     }
 
     /// Its IPv4 addresses, in the order given.

@@ -13,6 +13,7 @@ mod leaves;
 pub mod lease;
 mod node;
 pub mod record;
+mod renewals;
 mod roster;
 mod rrset;
 #[cfg(test)]
@@ -27,9 +28,7 @@ use std::sync::{Arc, Weak};
 use papaya::{HashMap, HashMapRef, LocalGuard};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::registry::{
-    Instance, InstanceId, LeaseTerm, MAX_ID_OCTETS, MAX_SERVICE_OCTETS, ServiceName,
-};
+use crate::registry::{Instance, InstanceId, ServiceName};
 
 pub use cell::Cell;
 pub use chunk::Chunk;
@@ -38,6 +37,7 @@ use key::{Hashed, Key};
 pub use lease::LeaseTime;
 pub use node::{Labelled, Node, Pointers};
 pub use record::{A, Aaaa, Record, Srv};
+pub use renewals::{Renewals, Renewed};
 use roster::Roster;
 pub use roster::{
     AnswerSettings, LeaseStart, Listed, Place, Remaining, Settings, Standing, Summary, Tally,
@@ -63,7 +63,7 @@ struct Maps {
     labels: Map<Key, Labelled, Hashed>,
     addresses: Map<IpAddr, Pointers>,
     /// Cells by service, a NUL, and id: what renewals move.
-    cells: Map<Box<[u8]>, Arc<Cell>>,
+    cells: Map<Key, Arc<Cell>>,
 }
 
 /// What readers see, and the roster that it is made from.
@@ -138,26 +138,6 @@ impl View {
     /// The serial of the zones' SOA: it moves with their content.
     pub fn serial(&self) -> u32 {
         self.serial.load(Ordering::Relaxed)
-    }
-
-    /// Renews a lease for its term from `now`: a compare-and-swap, unless the lease has lapsed just before.
-    pub fn renew(&self, service: &str, id: &str, now: LeaseTime) -> Renewed {
-        let mut buffer = [0; MAX_SERVICE_OCTETS + 1 + MAX_ID_OCTETS];
-        let Some(key) = write_key(&mut buffer, service, id) else { return Renewed::Unknown };
-        let loaded = self.loaded(); // asked first: what is loaded meanwhile may be what is looked for
-        let cells = self.maps.cells.pin();
-        let renewed = lease::renew_listed(
-            || cells.get(key),
-            |cell| &cell.lease,
-            |one, other| Arc::ptr_eq(one, other),
-            |cell| now.plus(cell.instance.body.lease.millis().unwrap_or(0)),
-            |cell| self.revive(cell, now),
-        );
-        match renewed {
-            Some(cell) => Renewed::Renewed(cell.instance.body.lease),
-            None if loaded => Renewed::Unknown,
-            None => Renewed::Loading,
-        }
     }
 
     fn revive(&self, cell: &Arc<Cell>, now: LeaseTime) -> bool {
@@ -244,25 +224,6 @@ impl View {
     pub fn loaded(&self) -> bool {
         self.loaded.load(Ordering::Acquire)
     }
-}
-
-/// What became of a renewal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renewed {
-    /// The lease runs its term again.
-    Renewed(LeaseTerm),
-    /// Not listed: register again.
-    Unknown,
-    /// The registry is still being loaded, and it is not known yet: ask again soon.
-    Loading,
-}
-
-fn write_key<'b>(buffer: &'b mut [u8], service: &str, id: &str) -> Option<&'b [u8]> {
-    let (name, end) = (service.len(), service.len() + 1 + id.len());
-    buffer.get_mut(..name)?.copy_from_slice(service.as_bytes());
-    *buffer.get_mut(name)? = 0;
-    buffer.get_mut(name + 1..end)?.copy_from_slice(id.as_bytes());
-    buffer.get(..end)
 }
 
 /// The roster in the hands of one who changes it. Readers see the changes when it is dropped.

@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 
 use super::counters::{Counter, Counters};
 use super::line::{IdBuffer, Line, NoLine, Stamp, Verb, Wrong, line_of, split_mac};
-use super::replay::{Entry, Place, Senders, Slot, TIME_WINDOW_MS};
+use super::replay::{Entry, Place, Senders, TIME_WINDOW_MS};
 use super::reply::{Reply, Seal};
 use super::{Asked, Authorise, Settings, change};
 use crate::access::key::{Keys, unhex};
@@ -138,7 +138,8 @@ impl Admission {
             Ok(parts) => parts,
             Err(wrong) => return self.invalid(seal, None, wrong),
         };
-        let place = Place { slot: Slot::new(line.service, id), boot, seq, mark: mark(mac) };
+        let slot = self.senders.seeds.slot(line.service, id);
+        let place = Place { slot, boot, seq, mark: mark(mac) };
         match self.senders.enter(&place, time, verb, now) {
             Entry::Accepted => {
                 let ticket = Ticket { verb, seal, place: Some(place) };

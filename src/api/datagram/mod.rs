@@ -56,7 +56,7 @@ use parking_lot::RwLock;
 use crate::access::key::Keys;
 use crate::config::Lease;
 use crate::net::udp;
-use crate::registrar::Registrar;
+use crate::registrar::{Registrar, Renewals};
 use crate::registry::{Command, MAX_ID_OCTETS};
 use admission::{Admission, Admitted, Ticket};
 pub use line::{MAX_LINE_OCTETS, Verb};
@@ -125,33 +125,9 @@ impl Door {
         Self { admission, registrar, traffic: Arc::default() }
     }
 
-    /// Handles one datagram; `now_unix_ms` is the time of day.
-    ///
-    /// A reply goes into `out`, which should hold [`MAX_LINE_OCTETS`], or, when it waits for a commit, to what
-    /// `reply_later` gives: that is called at most once, on the registrar's thread, and must not block. A renewal
-    /// is answered at once and without an allocation.
-    pub fn handle(
-        &self,
-        datagram: &[u8],
-        peer: SocketAddr,
-        now_unix_ms: u64,
-        out: &mut [u8],
-        reply_later: impl FnOnce() -> SendLater,
-    ) -> Handled {
-        let mut buffer = [0; MAX_ID_OCTETS];
-        let length = match self.admission.admit(datagram, peer.ip(), now_unix_ms, &mut buffer) {
-            Admitted::Silent => 0,
-            Admitted::Told(seal, reply) => seal.write(&reply, out),
-            Admitted::Renewal { ticket, service, id } => {
-                let renewed = self.registrar.renew(service, id);
-                self.admission.settle(&ticket, Reply::of_renewal(renewed), out)
-            }
-            Admitted::Change { ticket, command } => {
-                self.submit(ticket, command, reply_later());
-                return Handled::Later;
-            }
-        };
-        if length > 0 { Handled::Reply(length) } else { Handled::Silent }
+    /// Handles datagrams that came together; `now_unix_ms` is the time of day.
+    pub fn batch(&self, now_unix_ms: u64) -> Batch<'_> {
+        Batch { door: self, renewals: self.registrar.renewals(), now_unix_ms }
     }
 
     fn submit(&self, ticket: Ticket, command: Command, send: SendLater) {
@@ -172,6 +148,45 @@ impl Door {
         let mut figures = self.admission.counters.figures();
         figures.extend(counters::traffic(&self.traffic));
         figures
+    }
+}
+
+/// The door with the clock read, for datagrams that came together.
+pub struct Batch<'a> {
+    door: &'a Door,
+    renewals: Renewals<'a>,
+    now_unix_ms: u64,
+}
+
+impl Batch<'_> {
+    /// Handles one datagram.
+    ///
+    /// A reply goes into `out`, which should hold [`MAX_LINE_OCTETS`], or, when it waits for a commit, to what
+    /// `reply_later` gives: that is called at most once, on the registrar's thread, and must not block. A renewal
+    /// is answered at once and without an allocation.
+    pub fn handle(
+        &self,
+        datagram: &[u8],
+        peer: SocketAddr,
+        out: &mut [u8],
+        reply_later: impl FnOnce() -> SendLater,
+    ) -> Handled {
+        let mut buffer = [0; MAX_ID_OCTETS];
+        let Self { door, renewals, now_unix_ms } = self;
+        let admission = &door.admission;
+        let length = match admission.admit(datagram, peer.ip(), *now_unix_ms, &mut buffer) {
+            Admitted::Silent => 0,
+            Admitted::Told(seal, reply) => seal.write(&reply, out),
+            Admitted::Renewal { ticket, service, id } => {
+                let renewed = renewals.renew(service, id);
+                admission.settle(&ticket, Reply::of_renewal(renewed), out)
+            }
+            Admitted::Change { ticket, command } => {
+                door.submit(ticket, command, reply_later());
+                return Handled::Later;
+            }
+        };
+        if length > 0 { Handled::Reply(length) } else { Handled::Silent }
     }
 }
 

@@ -18,9 +18,10 @@
 //! clock is not set back after the entry is gone: the door's essay says what happens then.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 
+use foldhash::quality::RandomState;
 use parking_lot::Mutex;
-use ring::digest;
 
 use super::line::Verb;
 use super::reply::Reply;
@@ -39,20 +40,18 @@ const SHARDS: usize = 256;
 /// Replies that are remembered for one instance: a client repeats its last datagram, not one before many others.
 const RECENT: usize = 8;
 
-/// An instance in the table: a digest of its service and id, so that every entry has one size.
+/// An instance in the table: 128 bits of hash of its service and id, so that every entry has one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Slot([u8; 16]);
+pub(super) struct Slot([u64; 2]);
 
-impl Slot {
-    pub(super) fn new(service: &str, id: &str) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(&service.len().to_be_bytes());
-        context.update(service.as_bytes());
-        context.update(id.as_bytes());
-        let hash = context.finish();
-        let mut slot = [0; 16];
-        slot.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
-        Self(slot)
+/// What slots are hashed with, drawn at the start. Only who has a key comes here, and may renew any instance: so the
+/// hash has to spread names and not to withstand an attack.
+#[derive(Debug, Default)]
+pub(super) struct Seeds([RandomState; 2]);
+
+impl Seeds {
+    pub(super) fn slot(&self, service: &str, id: &str) -> Slot {
+        Slot(self.0.each_ref().map(|seed| seed.hash_one((service, id))))
     }
 }
 
@@ -84,17 +83,21 @@ pub(super) enum Entry {
 }
 
 /// The table.
-pub(super) struct Senders(Box<[Mutex<Shard>]>);
+pub(super) struct Senders {
+    pub(super) seeds: Seeds,
+    shards: Box<[Mutex<Shard>]>,
+}
 
 #[derive(Default)]
 struct Shard {
-    senders: HashMap<Slot, Sender>,
+    senders: HashMap<Slot, Sender, foldhash::fast::RandomState>,
     sweep_at: u64,
 }
 
 impl Senders {
     pub(super) fn new() -> Self {
-        Self((0..SHARDS).map(|_| Mutex::default()).collect())
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { seeds: Seeds::default(), shards }
     }
 
     /// Decides on a datagram whose mac and time are good; `time` is its own.
@@ -129,7 +132,7 @@ impl Senders {
     /// How many instances are remembered.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.iter().map(|shard| shard.lock().senders.len()).sum()
+        self.shards.iter().map(|shard| shard.lock().senders.len()).sum()
     }
 
     fn with_recent(&self, place: &Place, change: impl FnOnce(&mut Recent)) {
@@ -141,7 +144,7 @@ impl Senders {
     }
 
     fn shard(&self, place: &Place) -> &Mutex<Shard> {
-        &self.0[usize::from(place.slot.0[0]) % SHARDS]
+        &self.shards[usize::from(place.slot.0[0].to_le_bytes()[0]) % SHARDS]
     }
 }
 
@@ -224,10 +227,13 @@ impl Sender {
                 return Entry::Overtaken;
             }
             *self = Self { time: self.time, ..Self::new(place.boot) };
-        } else if let Some(recent) = self.recent(place.seq) {
-            return recent.entry(place.mark);
-        } else if !self.is_open(place.seq) {
-            return Entry::Refused;
+        } else if place.seq <= self.highest {
+            if let Some(recent) = self.recent(place.seq) {
+                return recent.entry(place.mark);
+            }
+            if !self.is_open(place.seq) {
+                return Entry::Refused;
+            }
         }
         let ends = matches!(verb, Verb::Drain | Verb::Deregister);
         if verb == Verb::Register && self.ended.is_some_and(|ended| place.seq < ended) {
@@ -242,9 +248,9 @@ impl Sender {
         Entry::Accepted
     }
 
-    /// Whether a sequence is in the window, or above it, and was not accepted.
+    /// Whether a sequence up to the highest is in the window, and was not accepted.
     fn is_open(&self, seq: u64) -> bool {
-        seq > self.highest || bit(self.highest - seq).is_some_and(|bit| self.accepted & bit == 0)
+        bit(self.highest - seq).is_some_and(|bit| self.accepted & bit == 0)
     }
 
     fn accept(&mut self, place: &Place) {
@@ -278,7 +284,11 @@ impl Sender {
     }
 
     fn recent(&mut self, seq: u64) -> Option<&mut Recent> {
-        self.recent.iter_mut().flatten().find(|recent| recent.seq == seq)
+        let is = |at: &usize| self.recent[*at].as_ref().is_some_and(|recent| recent.seq == seq);
+        // The newest is the one that is settled, mostly: that spares fetching the others from memory.
+        let newest = usize::from(self.next.wrapping_sub(1)) % RECENT;
+        let at = Some(newest).filter(is).or_else(|| (0..RECENT).find(is))?;
+        self.recent[at].as_mut()
     }
 }
 

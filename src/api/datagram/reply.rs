@@ -151,7 +151,7 @@ fn sign(key: &Key, request_mac: &[u8], line: &[u8], out: &mut [u8]) -> usize {
 }
 
 fn hex(value: u8) -> u8 {
-    if value < 10 { b'0' + value } else { b'a' + value - 10 }
+    b"0123456789abcdef"[usize::from(value & 15)]
 }
 
 #[cfg(test)]

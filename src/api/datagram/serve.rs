@@ -40,9 +40,10 @@ fn work(socket: UdpSocket, door: &Door, stop: &Stop) {
 fn handle(datagrams: &mut Datagrams, door: &Door, later: &Arc<UdpSocket>) -> usize {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    let batch = door.batch(now);
     datagrams.each(|datagram, room| {
         let reply_later = || send_later(later.clone(), door.traffic.clone(), &datagram);
-        match door.handle(datagram.octets, datagram.peer, now, room, reply_later) {
+        match batch.handle(datagram.octets, datagram.peer, room, reply_later) {
             Handled::Reply(length) => Some(length),
             Handled::Silent | Handled::Later => None,
         }

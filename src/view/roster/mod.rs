@@ -23,6 +23,7 @@ use super::cell::Cell;
 use super::draft::{Crowds, Draft, Move};
 use super::key::Key;
 use super::lease::{LeaseTime, Renewal};
+use super::renewals::cell_key;
 use crate::registry::brake::GlobalBrake;
 use crate::registry::{Instance, InstanceId, ServiceName};
 pub use list::{Listed, Place, Remaining, Summary, Tally};
@@ -131,7 +132,8 @@ impl Roster {
         };
         let cell = Arc::new(cell);
         // Renewals find the new cell before the old one dies: one that meets the dead cell looks again.
-        maps.cells.pin().insert(cell_key(&instance.service, &instance.id), cell.clone());
+        let key = cell_key(instance.service.as_str(), instance.id.as_str());
+        maps.cells.pin().insert(key, cell.clone());
         let member = match kept {
             Some(kept) => Member { cell: cell.clone(), ..kept.snapshot() },
             None => Member::live(cell.clone()),
@@ -197,7 +199,8 @@ impl Roster {
         let instance = &cell.instance;
         self.take_out(maps, cell);
         self.linger_address(cell);
-        maps.cells.pin().remove(&*cell_key(&instance.service, &instance.id));
+        let key = cell_key(instance.service.as_str(), instance.id.as_str());
+        maps.cells.pin().remove(key.octets());
         let ttl_ms = u64::from(self.settings.of(&instance.service).ttl_secs) * 1000;
         if let Some(members) = self.services.get_mut(&instance.service) {
             members.lingering.insert(instance.label.clone(), cell.clone());
@@ -326,8 +329,3 @@ impl Roster {
 
 /// The end of what the global brake holds: when it lets go.
 const HELD_BY_ALL: LeaseTime = LeaseTime::from_millis(u64::MAX);
-
-/// The key of an instance's cell.
-pub(super) fn cell_key(service: &ServiceName, id: &InstanceId) -> Box<[u8]> {
-    [service.as_str().as_bytes(), b"\0", id.as_str().as_bytes()].concat().into()
-}

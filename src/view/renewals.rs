@@ -1,0 +1,180 @@
+//! Renewals: the commonest write. Each finds a cell and moves its deadline; nothing is published.
+
+use std::sync::Arc;
+
+use super::cell::Cell;
+use super::key::Key;
+use super::lease::{self, LeaseTime, Renewal};
+use super::{MapRef, View};
+use crate::registry::{LeaseTerm, MAX_ID_OCTETS, MAX_SERVICE_OCTETS};
+
+/// Cells that are looked up before the first of them is renewed.
+const AHEAD: usize = 16;
+
+/// What became of a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewed {
+    /// The lease runs its term again.
+    Renewed(LeaseTerm),
+    /// Not listed: register again.
+    Unknown,
+    /// The registry is still being loaded, and it is not known yet: ask again soon.
+    Loading,
+}
+
+/// The cells, pinned for a batch of renewals that are all made at one moment.
+pub struct Renewals<'a> {
+    view: &'a View,
+    cells: MapRef<'a, Key, Arc<Cell>>,
+    now: LeaseTime,
+    /// Asked before anything is looked up: what is loaded meanwhile may be what is looked for.
+    loaded: bool,
+}
+
+impl View {
+    /// Pins the cells for renewals at `now`.
+    pub fn renewals(&self, now: LeaseTime) -> Renewals<'_> {
+        let loaded = self.loaded();
+        Renewals { view: self, cells: self.maps.cells.pin(), now, loaded }
+    }
+
+    /// Renews a lease for its term from `now`: a compare-and-swap, unless the lease has lapsed just before.
+    pub fn renew(&self, service: &str, id: &str, now: LeaseTime) -> Renewed {
+        self.renewals(now).renew(service, id)
+    }
+}
+
+impl Renewals<'_> {
+    /// Renews a lease for its term.
+    pub fn renew(&self, service: &str, id: &str) -> Renewed {
+        let mut buffer = [0; KEY_OCTETS];
+        let Some(key) = write_key(&mut buffer, service, id) else { return Renewed::Unknown };
+        let renewed = lease::renew_listed(
+            || self.cells.get(key),
+            |cell| &cell.lease,
+            |one, other| Arc::ptr_eq(one, other),
+            |cell| self.end_of(cell),
+            |cell| self.view.revive(cell, self.now),
+        );
+        match renewed {
+            Some(cell) => Renewed::Renewed(cell.term),
+            None if self.loaded => Renewed::Unknown,
+            None => Renewed::Loading,
+        }
+    }
+
+    /// Renews many leases, and hands over with each name what became of it.
+    ///
+    /// Some are looked up first, then all their cells are read, and then they are renewed: so cells come out of memory
+    /// side by side, which they do neither across a compare-and-swap nor between two look-ups.
+    pub fn renew_all<'n, N: AsRef<str>>(
+        &self,
+        names: &'n [(N, N)],
+        mut each: impl FnMut(&'n (N, N), Renewed),
+    ) {
+        let mut buffer = [0; KEY_OCTETS];
+        for names in names.chunks(AHEAD) {
+            let mut cells = [None; AHEAD];
+            for ((service, id), cell) in names.iter().zip(&mut cells) {
+                *cell = write_key(&mut buffer, service.as_ref(), id.as_ref())
+                    .and_then(|key| self.cells.get(key));
+            }
+            let ends = cells.map(|cell| cell.map(|cell| (cell, self.end_of(cell))));
+            for (name, end) in names.iter().zip(ends) {
+                let renewed = match end.map(|(cell, end)| (cell.lease.renew(end), cell.term)) {
+                    Some((Renewal::Renewed(_), term)) => Renewed::Renewed(term),
+                    _ => self.renew(name.0.as_ref(), name.1.as_ref()),
+                };
+                each(name, renewed);
+            }
+        }
+    }
+
+    fn end_of(&self, cell: &Cell) -> LeaseTime {
+        self.now.plus(cell.term.millis().unwrap_or(0))
+    }
+}
+
+/// Octets of a cell's key at most.
+const KEY_OCTETS: usize = MAX_SERVICE_OCTETS + 1 + MAX_ID_OCTETS;
+
+/// A cell's key: the service, a NUL, and the id.
+fn write_key<'b>(buffer: &'b mut [u8], service: &str, id: &str) -> Option<&'b [u8]> {
+    let (name, end) = (service.len(), service.len() + 1 + id.len());
+    buffer.get_mut(..name)?.copy_from_slice(service.as_bytes());
+    *buffer.get_mut(name)? = 0;
+    buffer.get_mut(name + 1..end)?.copy_from_slice(id.as_bytes());
+    buffer.get(..end)
+}
+
+/// The key of what is listed under these names.
+pub(super) fn cell_key(service: &str, id: &str) -> Key {
+    let mut buffer = [0; KEY_OCTETS];
+    Key::new(write_key(&mut buffer, service, id).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::LeaseStart;
+    use crate::view::testing::cell;
+
+    const NOW: LeaseTime = LeaseTime::from_millis(20_000);
+
+    fn view_of(ids: impl Iterator<Item = String>) -> View {
+        let view = View::default();
+        let mut edit = view.edit(LeaseTime::from_millis(0));
+        for id in ids {
+            let made = cell("web", &id, &["10.0.0.1"], None, |_| ());
+            edit.list(&made.instance, LeaseStart::Term);
+        }
+        drop(edit);
+        view
+    }
+
+    #[test]
+    fn many_are_renewed_as_one_is() {
+        let long = "x".repeat(63);
+        let ids = || (0..2 * AHEAD + 3).map(|n| format!("i-{n}")).chain([long.clone()]);
+        let view = view_of(ids());
+        // i-1 has lapsed, i-2 is over.
+        for id in ["i-1", "i-2"] {
+            let cells = view.maps.cells.pin();
+            assert!(matches!(
+                cells
+                    .get(cell_key("web", id).octets())
+                    .unwrap()
+                    .lease
+                    .lapse(LeaseTime::from_millis(40_000)),
+                crate::view::lease::Judgement::Lapsed
+            ));
+        }
+        view.maps.cells.pin().get(cell_key("web", "i-2").octets()).unwrap().lease.kill();
+        let unlisted = ["nobody".to_owned(), "y".repeat(KEY_OCTETS)];
+        let names: Vec<_> =
+            ids().chain(unlisted.clone()).map(|id| ("web".to_owned(), id)).collect();
+        let unknown = |loaded| {
+            let mut unknown = Vec::new();
+            view.put_state(1, loaded);
+            view.renewals(NOW).renew_all(&names, |name, renewed| match renewed {
+                Renewed::Renewed(term) => assert_eq!(term, LeaseTerm::Secs(30)),
+                other => unknown.push((name.1.clone(), other)),
+            });
+            unknown
+        };
+        let told = |renewed| {
+            vec![
+                ("i-2".to_owned(), renewed),
+                (unlisted[0].clone(), renewed),
+                (unlisted[1].clone(), Renewed::Unknown),
+            ]
+        };
+        assert_eq!(unknown(false), told(Renewed::Loading));
+        assert_eq!(unknown(true), told(Renewed::Unknown));
+        let cells = view.maps.cells.pin();
+        for id in ids().filter(|id| id != "i-2") {
+            let cell = cells.get(cell_key("web", &id).octets()).unwrap();
+            assert_eq!(cell.lease.deadline(), Some(NOW.plus(30_000)), "{id}");
+        }
+    }
+}
