@@ -63,7 +63,7 @@ struct Maps {
     labels: Map<Key, Labelled, Hashed>,
     addresses: Map<IpAddr, Pointers>,
     /// Cells by service, a NUL, and id: what renewals move.
-    cells: Map<Key, Arc<Cell>>,
+    cells: Map<Key, Arc<Cell>, Hashed>,
 }
 
 /// What readers see, and the roster that it is made from.

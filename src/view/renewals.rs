@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::cell::Cell;
-use super::key::Key;
+use super::key::{Hashed, Key, Sought};
 use super::lease::{self, LeaseTime, Renewal};
 use super::{MapRef, View};
 use crate::registry::{LeaseTerm, MAX_ID_OCTETS, MAX_SERVICE_OCTETS};
@@ -25,7 +25,7 @@ pub enum Renewed {
 /// The cells, pinned for a batch of renewals that are all made at one moment.
 pub struct Renewals<'a> {
     view: &'a View,
-    cells: MapRef<'a, Key, Arc<Cell>>,
+    cells: MapRef<'a, Key, Arc<Cell>, Hashed>,
     now: LeaseTime,
     /// Asked before anything is looked up: what is loaded meanwhile may be what is looked for.
     loaded: bool,
@@ -48,9 +48,11 @@ impl Renewals<'_> {
     /// Renews a lease for its term.
     pub fn renew(&self, service: &str, id: &str) -> Renewed {
         let mut buffer = [0; KEY_OCTETS];
-        let Some(key) = write_key(&mut buffer, service, id) else { return Renewed::Unknown };
+        let Some(key) = write_key(&mut buffer, service, id).map(Sought::new) else {
+            return Renewed::Unknown;
+        };
         let renewed = lease::renew_listed(
-            || self.cells.get(key),
+            || self.cells.get(&key),
             |cell| &cell.lease,
             |one, other| Arc::ptr_eq(one, other),
             |cell| self.end_of(cell),
@@ -77,7 +79,7 @@ impl Renewals<'_> {
             let mut cells = [None; AHEAD];
             for ((service, id), cell) in names.iter().zip(&mut cells) {
                 *cell = write_key(&mut buffer, service.as_ref(), id.as_ref())
-                    .and_then(|key| self.cells.get(key));
+                    .and_then(|key| self.cells.get(&Sought::new(key)));
             }
             let ends = cells.map(|cell| cell.map(|cell| (cell, self.end_of(cell))));
             for (name, end) in names.iter().zip(ends) {
@@ -142,14 +144,14 @@ mod tests {
             let cells = view.maps.cells.pin();
             assert!(matches!(
                 cells
-                    .get(cell_key("web", id).octets())
+                    .get(&cell_key("web", id))
                     .unwrap()
                     .lease
                     .lapse(LeaseTime::from_millis(40_000)),
                 crate::view::lease::Judgement::Lapsed
             ));
         }
-        view.maps.cells.pin().get(cell_key("web", "i-2").octets()).unwrap().lease.kill();
+        view.maps.cells.pin().get(&cell_key("web", "i-2")).unwrap().lease.kill();
         let unlisted = ["nobody".to_owned(), "y".repeat(KEY_OCTETS)];
         let names: Vec<_> =
             ids().chain(unlisted.clone()).map(|id| ("web".to_owned(), id)).collect();
@@ -173,7 +175,7 @@ mod tests {
         assert_eq!(unknown(true), told(Renewed::Unknown));
         let cells = view.maps.cells.pin();
         for id in ids().filter(|id| id != "i-2") {
-            let cell = cells.get(cell_key("web", &id).octets()).unwrap();
+            let cell = cells.get(&cell_key("web", &id)).unwrap();
             assert_eq!(cell.lease.deadline(), Some(NOW.plus(30_000)), "{id}");
         }
     }

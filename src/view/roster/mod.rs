@@ -200,7 +200,7 @@ impl Roster {
         self.take_out(maps, cell);
         self.linger_address(cell);
         let key = cell_key(instance.service.as_str(), instance.id.as_str());
-        maps.cells.pin().remove(key.octets());
+        maps.cells.pin().remove(&key);
         let ttl_ms = u64::from(self.settings.of(&instance.service).ttl_secs) * 1000;
         if let Some(members) = self.services.get_mut(&instance.service) {
             members.lingering.insert(instance.label.clone(), cell.clone());
