@@ -4,6 +4,7 @@
 //! durable it is undone in reverse, and what changes nothing is carried out all the same. No thread, no clock:
 //! the times are passed in, so that scenarios run on a made-up clock.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -193,6 +194,10 @@ impl Core {
 
     /// A name that a zone file has is the zone file's.
     fn refuse_zone_file_names(&mut self, outcome: Outcome) -> Result<Outcome, Refusal> {
+        let zones = self.view.zones();
+        if !zones.may_conflict() {
+            return Ok(outcome);
+        }
         let names = |instance: &Option<Arc<Instance>>| instance.as_deref().map(names_of);
         let mut new = Vec::new();
         for change in &outcome.changes {
@@ -200,7 +205,7 @@ impl Core {
             new.extend(names(&change.after).unwrap_or_default());
             new.retain(|name| !before.contains(name));
         }
-        match self.view.zones().conflict(&new) {
+        match zones.conflict(&new) {
             None => Ok(outcome),
             Some(conflict) => {
                 self.registry.undo(&outcome.changes);
@@ -226,7 +231,11 @@ impl Core {
         if changes.is_empty() && self.owed.is_empty() && remaining.is_empty() {
             return Ok(());
         }
-        let all: Vec<Change> = self.owed.iter().chain(changes).cloned().collect();
+        let all: Cow<'_, [Change]> = if self.owed.is_empty() {
+            changes.into()
+        } else {
+            self.owed.iter().chain(changes).cloned().collect()
+        };
         let written = self.write(&all, remaining);
         if written.is_ok() {
             self.owed.clear();
@@ -321,12 +330,16 @@ impl Core {
 
     fn acknowledge(&self, decided: Vec<Decided>, now: LeaseTime) {
         let revision = self.registry.revision();
-        for Decided { ack, result, .. } in decided {
+        for Decided { ack, result, kind } in decided {
             ack(result.map(|outcome| {
-                let listed = outcome.instance.as_ref().and_then(|instance| {
-                    self.view.instance(instance.service.as_str(), instance.id.as_str(), now)
+                let expires_in_ms = outcome.instance.as_ref().and_then(|instance| match kind {
+                    // Its term has just begun.
+                    Kind::Register(..) => instance.body.lease.millis(),
+                    Kind::Other => {
+                        let (service, id) = (instance.service.as_str(), instance.id.as_str());
+                        self.view.instance(service, id, now)?.expires_in_ms
+                    }
                 });
-                let expires_in_ms = listed.and_then(|listed| listed.expires_in_ms);
                 Committed { outcome, expires_in_ms, revision }
             }));
         }

@@ -53,6 +53,8 @@ pub struct Zones {
     by_name: HashMap<Box<[u8]>, usize, Hashing>,
     /// Labels of the longest zone name.
     most_labels: usize,
+    /// Whether a file, or another zone, may have a name that the registry would have.
+    may_conflict: bool,
 }
 
 /// Where a zone's answers come from, besides its file.
@@ -116,6 +118,7 @@ impl Zones {
             match zone_name(text, kind) {
                 Ok(name) => {
                     let file = by_origin.remove(name.wire());
+                    zones.may_conflict |= kind == Kind::Registry && file.is_some();
                     let data = file.unwrap_or_else(|| FileZone::new(name.wire().into(), IN_CONFIG));
                     zones.push(kind, data, settings, &mut errors);
                 }
@@ -174,6 +177,7 @@ impl Zones {
             let above = name.labels().checked_sub(1).and_then(|most| self.place_of(&name, most));
             if let Some(outer) = above.and_then(|above| self.zones.get_mut(above)) {
                 outer.data.add_parents(&name);
+                self.may_conflict |= outer.kind == Kind::Registry;
             }
         }
     }
@@ -203,6 +207,11 @@ impl Zones {
             .rev()
             .find_map(|labels| self.by_name.get(name.suffix(labels)))
             .copied()
+    }
+
+    /// Whether [`conflict`](Self::conflict) may find any: a zone with the registry has a file, or another zone in it.
+    pub fn may_conflict(&self) -> bool {
+        self.may_conflict
     }
 
     /// The first of these names, relative to the zones with the registry, that one of them cannot have: its
