@@ -14,7 +14,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tower::ServiceExt;
 
 /// The default configuration, with DNS listening on `dns`.
 pub(super) fn config(dns: &str) -> config::Config {
@@ -77,7 +76,7 @@ struct Example {
 }
 
 /// Guarded routes whose handlers say what reached them.
-fn example() -> Router {
+fn example() -> Guarded {
     let access = Arc::new(Access::new(None, false));
     let guard = Guard::new(access, &config("127.0.0.1:53").http);
     let named = |named: native::Named| async move { format!("{} {}", named.service, named.id) };
@@ -98,7 +97,7 @@ async fn reply(method: &str, path: &str, body: &str) -> (u16, String, String) {
     let request = request.header("content-type", "application/json");
     let mut request = request.body(Body::from(body.to_owned())).unwrap();
     request.extensions_mut().insert(guard::Peer("127.0.0.1:1".parse().unwrap()));
-    let response = example().oneshot(request).await.unwrap();
+    let response = example().respond(request).await;
     let (parts, body) = response.into_parts();
     let text = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
     if !parts.status.is_success() {

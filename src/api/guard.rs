@@ -8,15 +8,16 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::HttpBody;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, ORIGIN, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tower::ServiceExt;
 
 use super::problem::{Problem, shown};
 use crate::access::{Access, Principal};
@@ -95,21 +96,37 @@ impl Guard {
     }
 }
 
-/// Lets a request through to its handler, with the [`Principal`] that asks, or answers it with a problem.
-pub async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
-    let mut response = match guard.admit(&request) {
-        Ok(principal) => {
-            if let Some(principal) = principal {
-                request.extensions_mut().insert(principal);
+/// Routes behind a guard. It stands around the router and not in it: a layer would be cloned and boxed for each
+/// request.
+#[derive(Debug, Clone)]
+pub struct Guarded {
+    guard: Arc<Guard>,
+    routes: Router,
+}
+
+impl Guarded {
+    /// Puts a guard before routes.
+    pub fn new(guard: Arc<Guard>, routes: Router) -> Self {
+        Self { guard, routes }
+    }
+
+    /// Lets a request through to its handler, with the [`Principal`] that asks, or answers it with a problem.
+    pub async fn respond(&self, mut request: Request) -> Response {
+        let mut response = match self.guard.admit(&request) {
+            Ok(principal) => {
+                if let Some(principal) = principal {
+                    request.extensions_mut().insert(principal);
+                }
+                let Ok(response) = self.routes.clone().oneshot(request).await;
+                response
             }
-            next.run(request).await
-        }
-        Err(problem) => problem.into_response(),
-    };
-    let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+            Err(problem) => problem.into_response(),
+        };
+        let headers = response.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
 }
 
 /// A write with a body must be JSON; so must a POST without one, which a page could send unasked.
@@ -222,10 +239,8 @@ fn plain(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::access::Token;
-    use axum::Router;
     use axum::body::Body;
     use axum::routing::any;
-    use tower::ServiceExt;
 
     const SECRET: &str = "0123456789abcdef";
 
@@ -238,19 +253,17 @@ mod tests {
         }
     }
 
-    fn router(listen: &str, token: Option<&str>) -> Router {
+    fn router(listen: &str, token: Option<&str>) -> Guarded {
         let access = Access::new(token.map(|token| Token::parse(token).unwrap()), false);
         let state = Arc::new(Guard::new(Arc::new(access), &http(listen)));
         let reached = |request: Request| async move {
             format!("{:?}", request.extensions().get::<Principal>())
         };
-        Router::new()
-            .fallback(any(reached))
-            .layer(axum::middleware::from_fn_with_state(state, guard))
+        Guarded::new(state, Router::new().fallback(any(reached)))
     }
 
     /// The code of the reply to a request that is written as its head and body.
-    async fn status(router: Router, peer: &str, text: &str) -> u16 {
+    async fn status(router: Guarded, peer: &str, text: &str) -> u16 {
         let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
         let mut lines = head.lines();
         let (method, uri) = lines.next().unwrap().split_once(' ').unwrap();
@@ -261,7 +274,7 @@ mod tests {
         }
         let mut request = request.body(Body::from(body.to_owned())).unwrap();
         request.extensions_mut().insert(Peer(format!("{peer}:1234").parse().unwrap()));
-        let response = router.oneshot(request).await.unwrap();
+        let response = router.respond(request).await;
         assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
         assert!(!response.headers().contains_key("access-control-allow-origin"));
         response.status().as_u16()

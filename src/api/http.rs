@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, StatusCode};
@@ -21,9 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tower::ServiceExt;
 
-use super::guard::Peer;
+use super::guard::{Guarded, Peer};
 use super::problem::Problem;
 use super::timed::{Handling, Patience, Timed};
 use crate::net::seats::{Full, Seat, Seats};
@@ -130,7 +128,7 @@ impl Connections {
 /// Fails only at the start, when a listener cannot be used.
 pub async fn serve(
     listeners: Vec<std::net::TcpListener>,
-    app: Router,
+    app: Guarded,
     connections: Connections,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
@@ -140,7 +138,7 @@ pub async fn serve(
 async fn serve_within(
     limits: Limits,
     listeners: Vec<std::net::TcpListener>,
-    app: Router,
+    app: Guarded,
     connections: Connections,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
@@ -161,7 +159,7 @@ async fn serve_within(
 
 struct Door {
     limits: Limits,
-    app: Router,
+    app: Guarded,
     connections: Connections,
 }
 
@@ -283,9 +281,8 @@ impl Door {
     async fn respond(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
-        let handled = timeout(self.limits.request, self.app.clone().oneshot(request)).await;
-        match handled {
-            Ok(Ok(response)) => response,
+        match timeout(self.limits.request, self.app.respond(request)).await {
+            Ok(response) => response,
             Err(_) => too_slow().into_response(),
         }
     }

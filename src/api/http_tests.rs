@@ -1,6 +1,10 @@
 //! The serving loop's limits, over loopback connections to a router of its own.
 
+use super::super::guard::Guard;
 use super::*;
+use crate::access::Access;
+use crate::config::Http;
+use axum::Router;
 use axum::extract::Extension;
 use axum::routing::get;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,9 +32,21 @@ fn start(limits: Limits, app: Router) -> Running {
     let address = listener.local_addr().unwrap();
     let (stop, shutdown) = watch::channel(false);
     let connections = Connections::default();
+    let app = Guarded::new(guard(), app);
     let serving =
         tokio::spawn(serve_within(limits, vec![listener], app, connections.clone(), shutdown));
     Running { address, connections, stop, serving }
+}
+
+/// Lets in who calls the server `a`.
+fn guard() -> Arc<Guard> {
+    let http = Http {
+        listen: Vec::new(),
+        token_file: None,
+        host_names: vec!["a".into()],
+        insecure_no_token: false,
+    };
+    Arc::new(Guard::new(Arc::new(Access::new(None, false)), &http))
 }
 
 fn trivial() -> Router {
@@ -219,7 +235,13 @@ async fn stopping_answers_what_was_sent_before() {
     let mut silent = TcpStream::connect(address).await.unwrap();
     let (_stop, shutdown) = watch::channel(true);
     let connections = Connections::default();
-    let serving = serve_within(limits(), vec![listener], trivial(), connections.clone(), shutdown);
+    let serving = serve_within(
+        limits(),
+        vec![listener],
+        Guarded::new(guard(), trivial()),
+        connections.clone(),
+        shutdown,
+    );
     serving.await.unwrap();
     for client in &mut clients {
         let reply = rest(client).await;

@@ -24,11 +24,10 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use self::guard::Guard;
+use self::guard::{Guard, Guarded};
 use self::problem::Problem;
 use crate::access::{Access, Action, Denied, Principal};
 use crate::config;
@@ -83,19 +82,19 @@ impl Api {
 }
 
 /// All paths of the HTTP door, guarded.
-pub fn router(api: Arc<Api>) -> Router {
+pub fn router(api: Arc<Api>) -> Guarded {
     let guard = Arc::new(Guard::new(api.access.clone(), &api.config.get().http));
     let routes = native::routes().merge(probes::routes()).with_state(api);
     guarded(routes, guard)
 }
 
 /// Adds to routes what holds for all of them: the guard, the limit of bodies, and problems for other paths.
-fn guarded(routes: Router, guard: Arc<Guard>) -> Router {
-    routes
+fn guarded(routes: Router, guard: Arc<Guard>) -> Guarded {
+    let routes = routes
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
-        .layer(DefaultBodyLimit::max(MAX_BODY_OCTETS))
-        .layer(from_fn_with_state(guard, guard::guard))
+        .layer(DefaultBodyLimit::max(MAX_BODY_OCTETS));
+    Guarded::new(guard, routes)
 }
 
 async fn no_such_path(uri: Uri) -> Problem {
