@@ -22,8 +22,8 @@ pub use names::{InstanceId, Invalid, Label, PortName, RESERVED, ServiceName, Tag
 pub use names::{MAX_ID_OCTETS, MAX_LABEL_OCTETS, MAX_SERVICE_OCTETS, MAX_TAG_OCTETS};
 use service::Service;
 
-/// Instances that one service may have: a change makes its RRsets anew, which must not keep the judge of leases from
-/// being in time; and a reply over TCP has room for no more than a few thousand.
+/// Instances that one service may have: a reply over TCP has room for no more than a few thousand, so that nobody would
+/// be told of the others.
 pub const MAX_INSTANCES_A_SERVICE: usize = 10_000;
 /// Instances that the registry may hold, at about 1 KiB each.
 pub const MAX_INSTANCES: usize = 2_000_000;
