@@ -77,6 +77,10 @@ struct Running {
 
 impl Running {
     fn start(sockets: Vec<UdpSocket>, stop: &Stop) -> Self {
+        Self::spinning(sockets, Duration::ZERO, stop)
+    }
+
+    fn spinning(sockets: Vec<UdpSocket>, spin: Duration, stop: &Stop) -> Self {
         let addr = sockets[0].local_addr().unwrap();
         let mut seen = Seen::new();
         let echo = |_| {
@@ -84,7 +88,7 @@ impl Running {
             Echo { seen: seen.last().unwrap().clone() }
         };
         let clock = Arc::new(|| LeaseTime::from_millis(42));
-        let workers = udp::serve(sockets, echo, &clock, stop).unwrap();
+        let workers = udp::serve(sockets, spin, echo, &clock, stop).unwrap();
         Self { addr, stop: stop.clone(), workers, seen }
     }
 
@@ -347,4 +351,17 @@ fn nothing_received_is_no_error() {
     let (mut datagrams, _client) = pair("127.0.0.1:0", 8, 8);
     assert_eq!(datagrams.receive_waiting().unwrap(), 0);
     assert_eq!(datagrams.receive().unwrap(), 0);
+}
+
+#[test]
+fn a_worker_that_spins_answers_at_once_and_after_it_slept_and_ends() {
+    let sockets = udp::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+    let server = Running::spinning(sockets, Duration::from_millis(1), &Stop::default());
+    let client = client(server.addr);
+    for pause in [Duration::ZERO, Duration::from_millis(20)] {
+        thread::sleep(pause);
+        client.send(b"spin").unwrap();
+        assert_eq!(hear(&client), b"spin\x2a");
+    }
+    server.end();
 }

@@ -57,7 +57,7 @@ impl<'a> Listed<'a> {
 }
 
 /// Reads the names of queries and looks ahead at what they are about.
-pub(super) fn look_ahead<'a, 'q>(
+pub fn look_ahead<'a, 'q>(
     sources: Sources<'a>,
     queries: impl Iterator<Item = &'q [u8]>,
     names: &mut [Name; BATCH_QUERIES],

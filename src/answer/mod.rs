@@ -3,11 +3,11 @@
 //! No lock but its own, no await, no allocation, no log line, no clock: what a query meets is the view as it is, at a moment
 //! that is passed in. Every transport calls [`Batch::respond`], so no two of them can disagree.
 
-mod ahead;
-mod parse;
+pub mod ahead;
+pub mod parse;
 mod edns;
-mod decide;
-mod encode;
+pub mod decide;
+pub mod encode;
 mod registered;
 mod additional;
 mod writer;

@@ -21,6 +21,7 @@ pub(super) fn config(dns: &str) -> config::Config {
         dns: config::Dns {
             listen: vec![dns.parse().unwrap()],
             workers: 0,
+            spin_micros: 0,
             zones: vec!["svc.internal.".into(), "other.internal.".into()],
             zone_dir: None,
             reverse_zones: Vec::new(),

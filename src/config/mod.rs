@@ -79,6 +79,8 @@ pub struct Dns {
     pub listen: Vec<SocketAddr>,
     /// UDP worker threads; 0: one a core.
     pub workers: usize,
+    /// Microseconds for which a UDP worker looks for queries before it sleeps.
+    pub spin_micros: u64,
     /// Zones in which services are found, lower case with a final dot, the first one named in PTR.
     pub zones: Vec<String>,
     /// Where `*.zone` files are; `None` if the default directory is not there.

@@ -43,6 +43,7 @@ raw! {
     RawDns {
         listen: List,
         workers: Given<i64>,
+        spin_micros: Given<i64>,
         zones: List,
         zone_dir: Given<String>,
         reverse_zones: List,

@@ -60,6 +60,7 @@ impl Config {
         let Dns {
             listen: dns_listen,
             workers,
+            spin_micros,
             zones: _,
             zone_dir: _,
             reverse_zones: _,
@@ -84,6 +85,7 @@ impl Config {
         note! {
             "dns.listen": dns_listen, new.dns.listen;
             "dns.workers": workers, new.dns.workers;
+            "dns.spin_micros": spin_micros, new.dns.spin_micros;
             "dns.tcp_max_connections": tcp_max_connections, new.dns.tcp_max_connections;
             "dns.tcp_max_per_client": tcp_max_per_client, new.dns.tcp_max_per_client;
             "dns.tcp_idle_secs": tcp_idle_secs, new.dns.tcp_idle_secs;

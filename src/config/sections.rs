@@ -43,6 +43,7 @@ macro_rules! numbers {
 
 numbers! {
     WORKERS: usize = "dns.workers", 0 to 256, 0;
+    SPIN_MICROS: u64 = "dns.spin_micros", 0 to 1000, 0;
     TCP_MAX_CONNECTIONS: usize = "dns.tcp_max_connections", 1 to 65536, 1000;
     TCP_MAX_PER_CLIENT: usize = "dns.tcp_max_per_client", 1 to 65536, 100;
     TCP_IDLE_SECS: u64 = "dns.tcp_idle_secs", 1 to 3600, 10;
@@ -114,6 +115,7 @@ impl Checker<'_> {
         Dns {
             listen: values(listen),
             workers: self.number(&WORKERS, &raw.workers),
+            spin_micros: self.number(&SPIN_MICROS, &raw.spin_micros),
             zones: values(zones),
             zone_dir: self.zone_dir(&raw.zone_dir),
             reverse_zones: values(reverse_zones),

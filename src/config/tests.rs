@@ -40,6 +40,7 @@ pub(super) fn defaults() -> Config {
         dns: Dns {
             listen: addresses(&["127.0.0.1:5300"]),
             workers: 0,
+            spin_micros: 0,
             zones: vec!["svc.internal.".into()],
             zone_dir: None,
             reverse_zones: vec![],
@@ -155,6 +156,7 @@ fn everything_can_be_set() {
         [dns]
         listen = ["0.0.0.0:53", "[::]:53"]
         workers = 3
+        spin_micros = 50
         zones = ["Svc.Example", "internal."]
         zone_dir = "z"
         reverse_zones = ["10.in-addr.arpa"]
@@ -197,6 +199,7 @@ fn everything_can_be_set() {
         dns: Dns {
             listen: addresses(&["0.0.0.0:53", "[::]:53"]),
             workers: 3,
+            spin_micros: 50,
             zones: vec!["svc.example.".into(), "internal.".into()],
             zone_dir: Some(here("z")),
             reverse_zones: vec!["10.in-addr.arpa.".into()],

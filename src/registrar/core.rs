@@ -8,11 +8,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Ack, COMMIT_BUCKETS, Committed, Gauges};
+use super::{Ack, COMMIT_BUCKETS, Committed, Gauges, load};
 use crate::registry::{
     Change, Command, Instance, InstanceId, Outcome, Refusal, Registry, ServiceName,
 };
-use crate::store::{Batch, Loaded, Store, StoreError, Stored};
+use crate::store::{Batch, Loaded, Store, StoreError};
 use crate::view::zones::Conflict;
 use crate::view::{Cell, LeaseStart, LeaseTime, View, field_of, names_of};
 
@@ -79,41 +79,14 @@ impl Core {
         }
     }
 
-    /// Loads everything that is stored, a service at a time: it is published when it is whole. Each lease runs
-    /// its term again, at most what was left when it was last flushed, and up to a tenth more, so that they do not
-    /// end together.
-    /// `None` if `stop` said to leave off.
+    /// Loads everything that is stored, and says so to readers. `None` if `stop` said to leave off.
     pub fn load(
         &mut self,
         now: impl Fn() -> LeaseTime,
         stop: impl Fn() -> bool,
     ) -> Result<Option<Loaded>, StoreError> {
         let Self { registry, store, view, .. } = self;
-        let mut service: Vec<Stored> = Vec::new();
-        let mut publish = |service: &mut Vec<Stored>| {
-            let mut edit = view.edit(now());
-            for stored in service.drain(..) {
-                let instance = Arc::new(stored.instance);
-                let remaining = remaining_at_start(&instance, stored.remaining_ms);
-                registry.restore(instance.clone());
-                edit.list(&instance, LeaseStart::Remaining(remaining));
-            }
-        };
-        let mut stopped = false;
-        let loaded = store.load(|stored| {
-            if stopped {
-                return;
-            }
-            if service.last().is_some_and(|last| last.instance.service != stored.instance.service) {
-                publish(&mut service);
-                stopped = stop();
-            }
-            service.push(stored);
-        })?;
-        if stopped {
-            return Ok(None);
-        }
-        publish(&mut service);
+        let Some(loaded) = load::load(store, registry, view, now, stop)? else { return Ok(None) };
         self.registry.advance_to(loaded.revision);
         self.reserve_serials();
         self.view.set_loaded();
@@ -344,17 +317,6 @@ impl Core {
             }));
         }
     }
-}
-
-/// What a stored lease has from the start on: its term, at most what was left, and up to a tenth more. Not less:
-/// nothing ends before the deadline that was acknowledged.
-fn remaining_at_start(instance: &Instance, flushed_ms: Option<u64>) -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    let term = instance.body.lease.millis().unwrap_or(0);
-    let left = flushed_ms.map_or(term, |flushed| flushed.min(term));
-    let tenth = left / 10;
-    let random = RandomState::new().hash_one(&instance.label);
-    (left + random % (tenth + 1)).max(1)
 }
 
 /// In which bucket a commit of so many seconds is counted.

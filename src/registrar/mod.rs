@@ -6,6 +6,7 @@
 mod clock;
 mod core;
 mod gauges;
+mod load;
 mod renewals;
 #[cfg(test)]
 mod scenario_test;

@@ -276,6 +276,22 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Lets its label and its id be one text, if they say the same.
+    pub(super) fn share_label(&mut self) {
+        self.label.share(&self.id);
+    }
+
+    /// Lets its names be those of another instance of the service where they say the same.
+    pub(super) fn share_names(&mut self, other: &Instance) {
+        self.service.clone_from(&other.service);
+        for (tag, other) in self.body.tags.iter_mut().zip(&other.body.tags) {
+            tag.share(other);
+        }
+        if let (Some(version), Some(other)) = (&mut self.body.version, &other.body.version) {
+            version.share(other);
+        }
+    }
+
     /// The state that counts: the override's, else the owner's.
     pub fn state(&self) -> State {
         self.override_.as_ref().unwrap_or(&self.declared).state

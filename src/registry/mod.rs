@@ -22,8 +22,8 @@ pub use names::{InstanceId, Invalid, Label, PortName, RESERVED, ServiceName, Tag
 pub use names::{MAX_ID_OCTETS, MAX_LABEL_OCTETS, MAX_SERVICE_OCTETS, MAX_TAG_OCTETS};
 use service::Service;
 
-/// Instances that one service may have: a change makes its RRsets anew, which must not keep the judge of leases from
-/// being in time; and a reply over TCP has room for no more than a few thousand.
+/// Instances that one service may have: a reply over TCP has room for no more than a few thousand, so that nobody would
+/// be told of the others.
 pub const MAX_INSTANCES_A_SERVICE: usize = 10_000;
 /// Instances that the registry may hold, at about 1 KiB each.
 pub const MAX_INSTANCES: usize = 2_000_000;
@@ -70,10 +70,21 @@ impl Registry {
         self.services.get(service).into_iter().flat_map(Service::iter)
     }
 
-    /// Puts a stored instance back, as it was when the store was written.
-    pub fn restore(&mut self, instance: Arc<Instance>) {
+    /// Puts a stored instance back, as it was when the store was written, and gives it as it is listed.
+    pub fn restore(&mut self, mut instance: Instance) -> Arc<Instance> {
+        self.share_names(&mut instance);
         self.revision = self.revision.max(instance.revision);
-        self.replace(None, Some(instance));
+        let instance = Arc::new(instance);
+        self.replace(None, Some(instance.clone()));
+        instance
+    }
+
+    /// Instances of a service mostly have the same tags: all texts that a neighbour has are its.
+    fn share_names(&self, instance: &mut Instance) {
+        instance.share_label();
+        if let Some(neighbour) = self.services.get(&instance.service).and_then(Service::last) {
+            instance.share_names(neighbour);
+        }
     }
 
     /// Goes on counting from `revision`, if that is further.
@@ -154,7 +165,7 @@ impl Registry {
                 changes: Vec::new(),
             });
         }
-        let after = Instance {
+        let mut after = Instance {
             label,
             body,
             declared,
@@ -165,6 +176,7 @@ impl Registry {
             service,
             id,
         };
+        self.share_names(&mut after);
         let created = before.is_none();
         let change = self.change(before, Some(after));
         Ok(Outcome { instance: change.after.clone(), created, changes: vec![change] })

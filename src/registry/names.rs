@@ -110,6 +110,15 @@ impl ServiceName {
     }
 }
 
+impl Tag {
+    /// Becomes the other, which says the same, if it does: two of the same text need the room of one.
+    pub(super) fn share(&mut self, other: &Tag) {
+        if self == other {
+            self.clone_from(other);
+        }
+    }
+}
+
 impl InstanceId {
     /// Parses an instance id; the error names the field `id`.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
@@ -144,6 +153,13 @@ impl PortName {
 }
 
 impl Label {
+    /// Shares the text of an id that says the same.
+    pub(super) fn share(&mut self, id: &InstanceId) {
+        if self.0 == id.0 {
+            self.0.clone_from(&id.0);
+        }
+    }
+
     /// A label as the store kept it.
     pub fn stored(text: &str) -> Result<Self, Invalid> {
         if is_ldh_label(text) {
@@ -156,7 +172,7 @@ impl Label {
     /// The labels that may stand for `id`, best first: the id itself if it is an LDH label in lower case, then
     /// a slug of it with a hash. They depend on nothing but the id, so an instance keeps its label.
     pub fn candidates(id: &InstanceId) -> impl Iterator<Item = Label> + '_ {
-        let itself = is_ldh_label(id.as_str()).then(|| Label(id.as_str().into()));
+        let itself = is_ldh_label(id.as_str()).then(|| Label(id.0.clone()));
         itself
             .into_iter()
             .chain((0_u8..8).map(|attempt| Label(slug_and_hash(id.as_str(), attempt).into())))

@@ -27,6 +27,10 @@ impl Service {
         self.instances.values()
     }
 
+    pub(super) fn last(&self) -> Option<&Instance> {
+        self.instances.last_key_value().map(|(_, instance)| &**instance)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.instances.is_empty()
     }

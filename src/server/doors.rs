@@ -167,7 +167,8 @@ impl Doors {
             figures.lock().answers.push(responder.counters());
             responder
         };
-        let workers = udp::serve(udp_sockets, responder, &clock, &self.stop)?;
+        let spin = Duration::from_micros(config.dns.spin_micros);
+        let workers = udp::serve(udp_sockets, spin, responder, &clock, &self.stop)?;
         for worker in workers {
             figures.lock().udp.push(worker.counters);
             self.threads.push(worker.thread);

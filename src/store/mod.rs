@@ -117,6 +117,13 @@ impl Store {
         })
     }
 
+    /// How many instances are stored.
+    pub fn count(&self) -> Result<usize, StoreError> {
+        let count = self.conn.query_row("SELECT count(*) FROM instances", [], |row| row.get(0));
+        let count: u32 = count.map_err(|error| StoreError::sqlite(&self.path, &error))?;
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
     /// Where the zones' serial goes on.
     pub fn serial(&self) -> Result<u32, StoreError> {
         let read = self.conn.query_row("SELECT serial FROM registry", [], |row| row.get(0));

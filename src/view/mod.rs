@@ -106,6 +106,12 @@ impl View {
         }
     }
 
+    /// Makes room for so many more instances at once, instead of again and again while they come.
+    pub fn make_room(&self, instances: usize) {
+        self.maps.cells.pin().reserve(instances);
+        self.maps.labels.pin().reserve(instances);
+    }
+
     /// The zones as they are.
     pub fn zones(&self) -> Arc<Zones> {
         self.zones.lock().zones.clone()

@@ -4,7 +4,7 @@ use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::{Door, Handled, MAX_DATAGRAM_OCTETS, MAX_LINE_OCTETS, SendLater};
 use crate::net::Stop;
@@ -30,7 +30,9 @@ fn work(socket: UdpSocket, door: &Door, stop: &Stop) {
     };
     match open(socket) {
         Ok((later, datagrams)) => {
-            udp::run(datagrams, stop, &door.traffic, |datagrams| handle(datagrams, door, &later));
+            udp::run(datagrams, Duration::ZERO, stop, &door.traffic, |datagrams| {
+                handle(datagrams, door, &later)
+            });
         }
         Err::<_, io::Error>(error) => tracing::error!(%error, "the datagram door cannot start"),
     }
