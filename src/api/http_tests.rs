@@ -1,8 +1,8 @@
 //! The serving loop's limits, over loopback connections to a router of its own.
 
-use super::super::guard::Guard;
 use super::*;
 use crate::access::Access;
+use crate::api::guard::Guard;
 use crate::config::Http;
 use axum::Router;
 use axum::extract::Extension;
