@@ -155,9 +155,13 @@ class Rollcall(Server):
         self.doors = ports[1]
         self.program = program
         self.renewed = []
-        shutil.rmtree(os.path.join(self.directory, "data"), ignore_errors=True)
+        self.empty()
         self.key = self.write("k1.key", KEY + "\n", 0o600)
         self.config = self.write("config.toml", ROLLCALL_CONFIG.format(port=self.port, doors=self.doors))
+
+    def empty(self):
+        """Removes its store, while it does not run."""
+        shutil.rmtree(os.path.join(self.directory, "data"), ignore_errors=True)
 
     def launch(self):
         """Starts it, and waits until all answers; the seconds that took are in `start_secs`."""
@@ -190,6 +194,16 @@ class Rollcall(Server):
                 unknown = json.load(reply)["unknown"]
             if unknown:
                 raise SystemExit(f"benches/run: {len(unknown)} instances have lapsed")
+
+
+class EmptyRollcall(Rollcall):
+    """The same, with a fresh process and an empty store for each run."""
+
+    def make_ready(self):
+        """Starts anew, with nothing."""
+        self.stop()
+        self.empty()
+        self.launch()
 
 
 def stop_all():
