@@ -75,14 +75,14 @@ fn instance(number: u8) -> Instance {
     let id = format!("web-{number}");
     let mut body = Body::new([10, 0, 0, number].into(), 8080, LeaseTerm::Secs(30));
     body.addresses =
-        [[10, 0, 0, number].into(), [0xfd00, 0, 0, 0, 0, 0, 0, number.into()].into()].into();
+        vec![[10, 0, 0, number].into(), [0xfd00, 0, 0, 0, 0, 0, 0, number.into()].into()].into();
     body.weight = number.into();
     Instance {
         service: ServiceName::parse("web").unwrap(),
         id: InstanceId::parse(&id).unwrap(),
         label: Label::stored(&id).unwrap(),
         body,
-        declared: Declared { state: State::Up, reason: Box::default() },
+        declared: Declared { state: State::Up, reason: "".into() },
         override_: None,
         registered_unix_ms: 0,
         changed_unix_ms: 0,

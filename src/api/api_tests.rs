@@ -5,7 +5,7 @@ use super::secrets::load_token;
 use super::*;
 use crate::registry::{
     Body as Registered, Declared, Instance, InstanceId, Label, LeaseTerm, PortName, ServiceName,
-    State, Tag,
+    State, Texts,
 };
 use axum::body::{Body, to_bytes};
 use axum::routing::{get, put};
@@ -55,11 +55,9 @@ pub(super) fn instance() -> Instance {
         label,
         id,
         body: Registered {
-            addresses: [address, "fd00::5".parse().unwrap()].into(),
+            addresses: vec![address, "fd00::5".parse().unwrap()].into(),
             ports: [(PortName::parse("", "metrics").unwrap(), 9090)].into(),
-            tags: [Tag::parse("", "blue").unwrap()].into(),
-            version: Some(Tag::parse("", "2.1.0").unwrap()),
-            meta: [("a".into(), "1".into())].into(),
+            texts: Texts::stored(Some("2.1.0"), "blue", "a\n1").unwrap(),
             ..Registered::new(address, 8080, LeaseTerm::Secs(30))
         },
         declared: Declared { state: State::Draining, reason: "deploy 42".into() },

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::json::{Members, or_null};
 use super::problem::{Problem, shown};
 use crate::config::{Config, Lease};
-use crate::registry::{Body, Declared, Invalid, LeaseTerm, PortName, Protocol, State, Tag};
+use crate::registry::{Body, Declared, Invalid, LeaseTerm, PortName, Protocol, State, Tag, Texts};
 
 /// Renewals that one request may hold: a host's worth, done in a few milliseconds.
 pub const MAX_RENEWALS: usize = 10_000;
@@ -69,29 +69,21 @@ impl Registration {
     ) -> Result<(Body, Option<State>), Problem> {
         let addresses = match &self.addresses {
             Some(texts) => texts.iter().enumerate().map(address).collect::<Result<_, _>>()?,
-            None => vec![callers_address(caller, config)?],
+            None => vec![callers_address(caller, config)?].into(),
         };
+        let version = self.version.map(|text| Tag::parse("version", &text)).transpose()?;
+        let tags = tags(&self.tags.unwrap_or_default())?;
         let body = Body {
-            addresses: addresses.into(),
+            addresses,
             port: self.port,
             protocol: self
                 .protocol
                 .map_or(Ok(Protocol::default()), |text| Protocol::parse(&text))?,
             ports: self.ports.unwrap_or_default().0.iter().map(port).collect::<Result<_, _>>()?,
             lease: lease(self.lease_secs, config.lease)?,
-            tags: self
-                .tags
-                .unwrap_or_default()
-                .iter()
-                .enumerate()
-                .map(|(at, text)| Tag::parse(&format!("tags[{at}]"), text))
-                .collect::<Result<_, _>>()?,
-            version: self.version.map(|text| Tag::parse("version", &text)).transpose()?,
+            texts: Texts::new(version.as_ref(), tags, self.meta.unwrap_or_default().0)?,
             weight: self.weight.unwrap_or(1),
             priority: self.priority.unwrap_or(0),
-            meta: (self.meta.unwrap_or_default().0.into_iter())
-                .map(|(key, value)| (key.into(), value.into()))
-                .collect(),
         };
         let state = self.state.map(|text| State::parse(&text)).transpose()?;
         Ok((body.checked()?, state))
@@ -120,6 +112,12 @@ fn address((at, text): (usize, &String)) -> Result<IpAddr, Invalid> {
         let reason = format!("`{}` is not an IPv4 or IPv6 address", shown(text));
         Invalid::new(format!("addresses[{at}]"), reason)
     })
+}
+
+fn tags(texts: &[String]) -> Result<Vec<Tag>, Invalid> {
+    let parsed =
+        texts.iter().enumerate().map(|(at, text)| Tag::parse(&format!("tags[{at}]"), text));
+    parsed.collect()
 }
 
 fn port((name, number): &(String, u16)) -> Result<(PortName, u16), Invalid> {
@@ -189,7 +187,6 @@ mod tests {
         let text = r#"{"addresses":["10.0.0.5","fd00::5"],"port":8080,"protocol":"udp",
             "ports":{"metrics":9090,"admin":9091},"lease_secs":3600,"tags":["blue","amber"],
             "version":"2.1.0","weight":0,"priority":7,"meta":{"b":"2","a":"1"},"state":"draining"}"#;
-        let tag = |text| Tag::parse("", text).unwrap();
         let expected = Body {
             addresses: ["10.0.0.5", "fd00::5"].iter().map(|a| a.parse().unwrap()).collect(),
             port: 8080,
@@ -198,11 +195,9 @@ mod tests {
                 .map(|(name, port)| (PortName::parse("", name).unwrap(), port))
                 .into(),
             lease: LeaseTerm::Secs(3600),
-            tags: [tag("amber"), tag("blue")].into(),
-            version: Some(tag("2.1.0")),
+            texts: Texts::stored(Some("2.1.0"), "amber\nblue", "a\n1\nb\n2").unwrap(),
             weight: 0,
             priority: 7,
-            meta: [("a".into(), "1".into()), ("b".into(), "2".into())].into(),
         };
         assert_eq!(resolve(text, CALLER, "0.0.0.0:53"), Ok((expected, Some(State::Draining))));
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::problem::Problem;
 use crate::config::Config;
 use crate::registrar::{Committed, Listed, Standing, Summary};
-use crate::registry::{Declared, Instance, Tag};
+use crate::registry::{Declared, Instance};
 
 /// Items of a page at most, and if the request names no number.
 pub const MAX_PAGE: usize = 1000;
@@ -173,14 +173,14 @@ impl<'a> InstanceView<'a> {
             ports: body.ports.iter().map(|(name, port)| (name.as_str(), *port)).collect(),
             lease_secs: body.lease.secs(),
             expires_in_ms: listed.expires_in_ms,
-            tags: body.tags.iter().map(Tag::as_str).collect(),
-            version: body.version.as_ref().map(Tag::as_str),
+            tags: body.texts.tags().collect(),
+            version: body.texts.version(),
             weight: body.weight,
             priority: body.priority,
-            meta: body.meta.iter().map(|(key, value)| (&**key, &**value)).collect(),
+            meta: body.texts.meta().collect(),
             state: instance.declared.state.as_str(),
             state_reason: &instance.declared.reason,
-            r#override: instance.override_.as_ref().map(DeclaredView::new),
+            r#override: instance.override_.as_deref().map(DeclaredView::new),
             // There are no active checks yet.
             health: "unchecked",
             answering,
@@ -248,7 +248,8 @@ mod tests {
     fn an_instance_is_shown_whole() {
         let config = config("127.0.0.1:53");
         let mut full = instance();
-        full.override_ = Some(Declared { state: State::Down, reason: "broken disk".into() });
+        full.override_ =
+            Some(Box::new(Declared { state: State::Down, reason: "broken disk".into() }));
         let listed = Listed {
             instance: full.into(),
             expires_in_ms: Some(28_000),

@@ -138,7 +138,7 @@ pub struct Answers {
     /// The longest TTL of a record, in seconds.
     pub ttl_secs: u32,
     /// The most records of an answer; 0: all.
-    pub max_answers: usize,
+    pub max_answers: u32,
     /// The TTL of "there is no such name or record", in seconds.
     pub negative_ttl_secs: u32,
 }
@@ -149,7 +149,7 @@ pub struct ServiceAnswers {
     /// Instead of `answers.ttl_secs`.
     pub ttl_secs: Option<u32>,
     /// Instead of `answers.max_answers`.
-    pub max_answers: Option<usize>,
+    pub max_answers: Option<u32>,
 }
 
 /// The embedded store.

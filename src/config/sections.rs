@@ -52,7 +52,7 @@ numbers! {
     MIN_SECS: u32 = "lease.min_secs", 1 to 2592000, 2;
     MAX_SECS: u32 = "lease.max_secs", 1 to 2592000, 86400;
     TTL_SECS: u32 = "answers.ttl_secs", 1 to 86400, 5;
-    MAX_ANSWERS: usize = "answers.max_answers", 0 to 1000, 0;
+    MAX_ANSWERS: u32 = "answers.max_answers", 0 to 1000, 0;
     NEGATIVE_TTL_SECS: u32 = "answers.negative_ttl_secs", 0 to 3600, 2;
 }
 

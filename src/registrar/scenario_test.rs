@@ -13,7 +13,7 @@ use super::core::{Core, Job, Now};
 use super::gauges::Gauges;
 use crate::answer::{Reply, Responder, Transport};
 use crate::registry::{
-    Body, Command, Declared, InstanceId, LeaseTerm, Refusal, ServiceName, State, Tag,
+    Body, Command, Declared, InstanceId, LeaseTerm, Refusal, ServiceName, State, Texts,
 };
 use crate::store::Store;
 use crate::view::{LeaseTime, Renewed, Standing, View, Zones, zones::ZoneSettings};
@@ -200,7 +200,7 @@ fn register(service: &str, id: &str, fields: &[&str]) -> Command {
             ("lease", "none") => body.lease = LeaseTerm::Endless,
             ("lease", secs) => body.lease = LeaseTerm::Secs(secs.parse().unwrap()),
             ("port", port) => body.port = port.parse().unwrap(),
-            ("tag", tag) => body.tags = Box::new([Tag::parse("tags", tag).unwrap()]),
+            ("tag", tag) => body.texts = Texts::stored(None, tag, "").unwrap(),
             _ => panic!("unknown field {field}"),
         }
     }

@@ -1,9 +1,11 @@
 //! An instance: what a service said of one running copy of itself.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
-use super::names::{InstanceId, Invalid, Label, PortName, ServiceName, Tag};
+use super::names::{InstanceId, Invalid, Label, PortName, ServiceName, tag_label};
+use super::packed::{Addresses, Reason, Texts};
 
 /// Addresses that an instance may have at most: a reply names each of them.
 pub const MAX_ADDRESSES: usize = 8;
@@ -105,7 +107,7 @@ pub struct Declared {
     /// The state.
     pub state: State,
     /// Why, in the words of who declared it; empty if none was given.
-    pub reason: Box<str>,
+    pub reason: Reason,
 }
 
 impl Declared {
@@ -124,7 +126,7 @@ impl Declared {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
     /// Where it answers; at least one, distinct, in the order given.
-    pub addresses: Box<[IpAddr]>,
+    pub addresses: Addresses,
     /// Its main port, never 0.
     pub port: u16,
     /// The main port's protocol.
@@ -133,32 +135,26 @@ pub struct Body {
     pub ports: Box<[(PortName, u16)]>,
     /// How long it stays listed without a renewal.
     pub lease: LeaseTerm,
-    /// Its tags, sorted, distinct.
-    pub tags: Box<[Tag]>,
-    /// Its version.
-    pub version: Option<Tag>,
+    /// Its version, its tags, and what its owner keeps with it.
+    pub texts: Texts,
     /// Its share among instances of the same priority.
     pub weight: u16,
     /// Lower is asked first (RFC 2782).
     pub priority: u16,
-    /// Text that its owner keeps with it, sorted by key.
-    pub meta: Box<[(Box<str>, Box<str>)]>,
 }
 
 impl Body {
     /// A body with one address and port, everything else at its default.
     pub fn new(address: IpAddr, port: u16, lease: LeaseTerm) -> Self {
         Self {
-            addresses: Box::new([address]),
+            addresses: vec![address].into(),
             port,
             protocol: Protocol::Tcp,
             ports: Box::default(),
             lease,
-            tags: Box::default(),
-            version: None,
+            texts: Texts::default(),
             weight: 1,
             priority: 0,
-            meta: Box::default(),
         }
     }
 
@@ -180,21 +176,18 @@ impl Body {
         if let Some((name, _)) = self.ports.iter().find(|(_, port)| *port == 0) {
             return Err(Invalid::new(format!("ports.{name}"), "must be 1 to 65535"));
         }
-        check_count("tags", self.tags.len(), MAX_TAGS)?;
-        let mut tags = std::mem::take(&mut self.tags).into_vec();
-        tags.sort();
-        tags.dedup();
-        self.tags = tags.into();
-        self.meta.sort();
-        check_meta(&self.meta)?;
         Ok(self)
     }
 
+    /// Its version and its tags, which are reached alike.
+    pub fn tags_and_version(&self) -> impl Iterator<Item = &str> {
+        self.texts.version().into_iter().chain(self.texts.tags())
+    }
+
     /// The labels under which the body's version and tags are found, distinct.
-    pub fn tag_labels(&self) -> Vec<Box<str>> {
-        let mut labels: Vec<_> =
-            self.version.iter().chain(&*self.tags).filter_map(Tag::label).collect();
-        labels.sort();
+    pub fn tag_labels(&self) -> Vec<Cow<'_, str>> {
+        let mut labels: Vec<_> = self.tags_and_version().filter_map(tag_label).collect();
+        labels.sort_unstable();
         labels.dedup();
         labels
     }
@@ -223,29 +216,7 @@ fn check_addresses(addresses: &mut [IpAddr]) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn check_meta(meta: &[(Box<str>, Box<str>)]) -> Result<(), Invalid> {
-    let octets: usize = meta.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if octets > MAX_META_OCTETS {
-        return Err(Invalid::new(
-            "meta",
-            format!("has {octets} octets, may have {MAX_META_OCTETS}"),
-        ));
-    }
-    for (key, value) in meta {
-        if key.is_empty() || key.chars().chain(value.chars()).any(char::is_control) {
-            let field = format!("meta.{}", key.escape_debug());
-            return Err(Invalid::new(field, "needs a key, and must not hold control characters"));
-        }
-    }
-    for pair in meta.windows(2) {
-        if pair[0].0 == pair[1].0 {
-            return Err(Invalid::new(format!("meta.{}", pair[0].0), "is given twice"));
-        }
-    }
-    Ok(())
-}
-
-fn check_count(field: &str, count: usize, most: usize) -> Result<(), Invalid> {
+pub(super) fn check_count(field: &str, count: usize, most: usize) -> Result<(), Invalid> {
     if count > most {
         return Err(Invalid::new(field, format!("has {count} items, may have {most}")));
     }
@@ -266,7 +237,7 @@ pub struct Instance {
     /// What its owner declares.
     pub declared: Declared,
     /// What an operator declares above it, if so.
-    pub override_: Option<Declared>,
+    pub override_: Option<Box<Declared>>,
     /// When it was first registered: milliseconds since 1970 UTC.
     pub registered_unix_ms: u64,
     /// When it was last changed: milliseconds since 1970 UTC.
@@ -284,17 +255,16 @@ impl Instance {
     /// Lets its names be those of another instance of the service where they say the same.
     pub(super) fn share_names(&mut self, other: &Instance) {
         self.service.clone_from(&other.service);
-        for (tag, other) in self.body.tags.iter_mut().zip(&other.body.tags) {
-            tag.share(other);
-        }
-        if let (Some(version), Some(other)) = (&mut self.body.version, &other.body.version) {
-            version.share(other);
-        }
+    }
+
+    /// Whether its id is its label too, as it mostly is.
+    pub fn has_id_as_label(&self) -> bool {
+        self.label.as_str() == self.id.as_str()
     }
 
     /// The state that counts: the override's, else the owner's.
     pub fn state(&self) -> State {
-        self.override_.as_ref().unwrap_or(&self.declared).state
+        self.override_.as_deref().unwrap_or(&self.declared).state
     }
 }
 
@@ -320,13 +290,5 @@ mod tests {
         ] {
             assert!(body(bad).checked().unwrap_err().field.starts_with("addresses"), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn lists_have_one_order() {
-        let tags = |list: &[&str]| list.iter().map(|t| Tag::parse("tags", t).unwrap()).collect();
-        let one = Body { tags: tags(&["b", "a", "b"]), ..body(&["10.0.0.1"]) }.checked().unwrap();
-        let two = Body { tags: tags(&["a", "b"]), ..body(&["10.0.0.1"]) }.checked().unwrap();
-        assert_eq!(one, two);
     }
 }

@@ -10,6 +10,7 @@ pub mod brake;
 mod command;
 mod instance;
 mod names;
+mod packed;
 mod service;
 
 use std::collections::HashMap;
@@ -18,8 +19,9 @@ use std::sync::Arc;
 pub use command::{Change, Command, Outcome, Refusal};
 pub use instance::{Body, Declared, Instance, LeaseTerm, Protocol, State};
 pub use instance::{MAX_ADDRESSES, MAX_META_OCTETS, MAX_PORTS, MAX_REASON_OCTETS, MAX_TAGS};
-pub use names::{InstanceId, Invalid, Label, PortName, RESERVED, ServiceName, Tag};
+pub use names::{InstanceId, Invalid, Label, PortName, RESERVED, ServiceName, Tag, tag_label};
 pub use names::{MAX_ID_OCTETS, MAX_LABEL_OCTETS, MAX_SERVICE_OCTETS, MAX_TAG_OCTETS};
+pub use packed::{Addresses, Reason, Texts};
 use service::Service;
 
 /// Instances that one service may have: a reply over TCP has room for no more than a few thousand, so that nobody would
@@ -28,10 +30,13 @@ pub const MAX_INSTANCES_A_SERVICE: usize = 10_000;
 /// Instances that the registry may hold, at about 1 KiB each.
 pub const MAX_INSTANCES: usize = 2_000_000;
 
+/// Seeded at random for each map: who registers cannot choose names that meet in one place.
+type Hashing = foldhash::quality::RandomState;
+
 /// All services and their instances.
 #[derive(Debug, Default)]
 pub struct Registry {
-    services: HashMap<ServiceName, Service>,
+    services: HashMap<ServiceName, Service, Hashing>,
     instances: usize,
     revision: u64,
 }
@@ -79,7 +84,7 @@ impl Registry {
         instance
     }
 
-    /// Instances of a service mostly have the same tags: all texts that a neighbour has are its.
+    /// What a neighbour's names say as well is the neighbour's text.
     fn share_names(&self, instance: &mut Instance) {
         instance.share_label();
         if let Some(neighbour) = self.services.get(&instance.service).and_then(Service::last) {
@@ -102,7 +107,9 @@ impl Registry {
                 self.amend(&service, &id, now_unix_ms, |instance| instance.declared = declared)
             }
             Command::Override { service, id, override_ } => {
-                self.amend(&service, &id, now_unix_ms, |instance| instance.override_ = override_)
+                self.amend(&service, &id, now_unix_ms, |instance| {
+                    instance.override_ = override_.map(Box::new);
+                })
             }
             Command::Deregister { service, id } => {
                 let before = self.get(&service, &id).ok_or(Refusal::NotListed)?.clone();
@@ -153,7 +160,7 @@ impl Registry {
             (Some(before), Some(state)) if before.declared.state == state => {
                 before.declared.clone()
             }
-            (_, state) => Declared { state: state.unwrap_or_default(), reason: Box::default() },
+            (_, state) => Declared { state: state.unwrap_or_default(), reason: Reason::default() },
         };
         if let Some(before) = &before
             && before.body == body

@@ -196,7 +196,8 @@ fn command(op: &Op) -> Command {
     match op {
         Op::Register { service, id, port, tags, lease, state } => {
             let mut body = Body::new([10, 0, 0, 1].into(), *port, term(*lease));
-            body.tags = tags.iter().map(|tag| Tag::parse("tags", TAGS[*tag]).unwrap()).collect();
+            let tags: Vec<_> = tags.iter().map(|tag| TAGS[*tag]).collect();
+            body.texts = Texts::stored(None, &tags.join("\n"), "").unwrap();
             let body = Box::new(body.checked().unwrap());
             Command::Register { service: name(*service), id: instance(*id), body, state: *state }
         }
@@ -225,7 +226,7 @@ fn contents(registry: &Registry) -> Model {
         let row = Row {
             label: instance.label.to_string(),
             port: instance.body.port,
-            tags: instance.body.tags.iter().map(ToString::to_string).collect(),
+            tags: instance.body.texts.tags().map(str::to_owned).collect(),
             lease: instance.body.lease,
             state: instance.declared.state,
             override_: instance.override_.as_ref().map(|override_| override_.state),

@@ -2,6 +2,7 @@
 //!
 //! Everything here is parsed once, at a door; inside, a value of one of these types is valid.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -111,11 +112,9 @@ impl ServiceName {
 }
 
 impl Tag {
-    /// Becomes the other, which says the same, if it does: two of the same text need the room of one.
-    pub(super) fn share(&mut self, other: &Tag) {
-        if self == other {
-            self.clone_from(other);
-        }
+    /// A tag of a text that was one.
+    pub(super) fn of(text: &str) -> Self {
+        Self(text.into())
     }
 }
 
@@ -134,14 +133,22 @@ impl Tag {
         Ok(Self(text.into()))
     }
 
-    /// The label under which the tag's instances are found: what does not fit into a label becomes `-`.
-    /// `None` if nothing is left, or too much for a label: such a tag is data only.
-    pub fn label(&self) -> Option<Box<str>> {
-        let mapped: String =
-            self.0.chars().map(|c| if is_ldh(c) { c.to_ascii_lowercase() } else { '-' }).collect();
-        let label = mapped.trim_matches('-');
-        (!label.is_empty() && label.len() <= MAX_LABEL_OCTETS).then(|| label.into())
+    /// The label under which the tag's instances are found: see [`tag_label`].
+    pub fn label(&self) -> Option<Cow<'_, str>> {
+        tag_label(&self.0)
     }
+}
+
+/// The label under which a tag's instances are found: what does not fit into a label becomes `-`.
+/// `None` if nothing is left, or too much for a label: such a tag is data only.
+pub fn tag_label(tag: &str) -> Option<Cow<'_, str>> {
+    if is_ldh_label(tag) {
+        return Some(tag.into());
+    }
+    let mapped: String =
+        tag.chars().map(|c| if is_ldh(c) { c.to_ascii_lowercase() } else { '-' }).collect();
+    let label = mapped.trim_matches('-');
+    (!label.is_empty() && label.len() <= MAX_LABEL_OCTETS).then(|| label.to_owned().into())
 }
 
 impl PortName {
@@ -228,7 +235,7 @@ fn check_ldh(field: &str, text: &str) -> Result<(), Invalid> {
     ))
 }
 
-fn check_text(field: &str, text: &str, most: usize) -> Result<(), Invalid> {
+pub(super) fn check_text(field: &str, text: &str, most: usize) -> Result<(), Invalid> {
     if text.is_empty() || text.len() > most {
         return Err(Invalid::new(
             field,
@@ -292,7 +299,7 @@ mod tests {
 
     #[test]
     fn tags_are_reached_with_hyphens() {
-        let label = |tag: &str| Tag::parse("tags[0]", tag).unwrap().label().map(String::from);
+        let label = |tag: &str| tag_label(tag).map(String::from);
         assert_eq!(label("2.1.0").as_deref(), Some("2-1-0"));
         assert_eq!(label("Blue").as_deref(), Some("blue"));
         assert_eq!(label("..."), None);

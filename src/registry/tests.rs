@@ -12,7 +12,7 @@ fn id(id: &str) -> InstanceId {
 
 fn body(port: u16, tags: &[&str]) -> Box<Body> {
     let mut body = Body::new([10, 0, 0, 1].into(), port, LeaseTerm::Secs(30));
-    body.tags = tags.iter().map(|tag| Tag::parse("tags", tag).unwrap()).collect();
+    body.texts = Texts::stored(None, &tags.join("\n"), "").unwrap();
     Box::new(body.checked().unwrap())
 }
 

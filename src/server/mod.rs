@@ -181,6 +181,8 @@ impl Server {
             );
         }
         let _ = stopping.join();
+        // The process ends: a million instances need not be freed one by one.
+        Box::leak(Box::new(self.reloader));
         tracing::info!("stopped");
         Ok(())
     }

@@ -64,6 +64,9 @@ pub(super) fn settings(config: &Config) -> Settings {
 
 /// The first name of a listed instance that zones would cover.
 pub(super) fn conflict(zones: &Zones, view: &View) -> Option<Conflict> {
+    if !zones.may_conflict() {
+        return None;
+    }
     let now = crate::view::LeaseTime::default();
     let mut service: Option<String> = None;
     loop {

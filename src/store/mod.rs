@@ -37,6 +37,8 @@ const CHECKPOINT_PAGES: u32 = 1000;
 const LOG_OCTETS: u32 = 16 * 1024 * 1024;
 /// Memory for pages, in KiB: the inner pages of a million instances and what a batch changes.
 const CACHE_KIB: i32 = 16 * 1024;
+/// Memory for pages while everything is read once, in KiB: what is cached then is memory that is not given back.
+const LOADING_CACHE_KIB: i32 = 1024;
 /// How long another program's lock is waited for: the registrar, and with it every change, waits.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
 /// Rows that could not be read and are told one by one; the rest are counted.
@@ -171,6 +173,7 @@ impl Store {
                 )),
             }
         }
+        self.conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
         if untold > 0 {
             skipped.push(format!("and {untold} more rows of table instances"));
         }
@@ -233,7 +236,7 @@ fn set_up(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     conn.pragma_update(None, "journal_size_limit", LOG_OCTETS)?;
-    conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    conn.pragma_update(None, "cache_size", -LOADING_CACHE_KIB)?;
     // Nothing needs a file elsewhere, where the disk may be another one and full.
     conn.pragma_update(None, "temp_store", "MEMORY")
 }

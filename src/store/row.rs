@@ -11,7 +11,7 @@ use rusqlite::{CachedStatement, Row, params};
 use super::Stored;
 use crate::registry::{
     Body, Declared, Instance, InstanceId, Invalid, Label, LeaseTerm, PortName, Protocol,
-    ServiceName, State, Tag,
+    ServiceName, State, Texts,
 };
 
 /// The columns of [`SELECT`], in its order.
@@ -100,22 +100,21 @@ pub(super) fn upsert(
     keep_remaining: bool,
 ) -> rusqlite::Result<()> {
     let body = &instance.body;
-    let override_ = instance.override_.as_ref();
-    let meta = body.meta.iter().flat_map(|(key, value)| [key, value]);
+    let override_ = instance.override_.as_deref();
     statement.execute(params![
         instance.service.as_str(),
         instance.id.as_str(),
         instance.label.as_str(),
-        joined(" ", &body.addresses),
+        joined(" ", &*body.addresses),
         body.port,
         body.protocol.as_str(),
         joined("\n", body.ports.iter().map(|(name, port)| format!("{name}={port}"))),
         body.lease.secs(),
-        joined("\n", &body.tags),
-        body.version.as_ref().map(Tag::as_str),
+        body.texts.tag_lines(),
+        body.texts.version(),
         body.weight,
         body.priority,
-        joined("\n", meta),
+        body.texts.meta_lines(),
         instance.declared.state.as_str(),
         &*instance.declared.reason,
         override_.map(|declared| declared.state.as_str()),
@@ -156,14 +155,13 @@ pub(super) fn parse(row: &Row<'_>) -> Result<Stored, Invalid> {
         protocol: Protocol::parse(columns.text(Column::Protocol)?)?,
         ports: columns.list(Column::Ports, '\n', |line| columns.port(line))?,
         lease: columns.lease()?,
-        tags: columns.list(Column::Tags, '\n', |line| Tag::parse("tags", line))?,
-        version: columns
-            .optional_text(Column::Version)?
-            .map(|text| Tag::parse("version", text))
-            .transpose()?,
+        texts: Texts::stored(
+            columns.optional_text(Column::Version)?,
+            columns.text(Column::Tags)?,
+            columns.text(Column::Meta)?,
+        )?,
         weight: columns.integer(Column::Weight)?,
         priority: columns.integer(Column::Priority)?,
-        meta: columns.meta()?,
     };
     let instance = Instance {
         service: ServiceName::parse(columns.text(Column::Service)?)?,
@@ -174,7 +172,7 @@ pub(super) fn parse(row: &Row<'_>) -> Result<Stored, Invalid> {
             (Column::State, columns.text(Column::State)?),
             (Column::StateReason, columns.text(Column::StateReason)?),
         )?,
-        override_: columns.override_()?,
+        override_: columns.override_()?.map(Box::new),
         registered_unix_ms: columns.integer(Column::RegisteredUnixMs)?,
         changed_unix_ms: columns.integer(Column::ChangedUnixMs)?,
         revision: columns.integer(Column::Revision)?,
@@ -209,8 +207,6 @@ impl Column {
     }
 }
 
-type Meta = Box<[(Box<str>, Box<str>)]>;
-
 /// A row's columns by name, each of exactly one type.
 struct Columns<'r>(&'r Row<'r>);
 
@@ -243,15 +239,15 @@ impl<'r> Columns<'r> {
         self.optional_integer(column)?.ok_or_else(|| column.invalid("is NULL"))
     }
 
-    fn list<T>(
+    fn list<T, L: Default + FromIterator<T>>(
         &self,
         column: Column,
         separator: char,
         item: impl Fn(&str) -> Result<T, Invalid>,
-    ) -> Result<Box<[T]>, Invalid> {
+    ) -> Result<L, Invalid> {
         let text = self.text(column)?;
         if text.is_empty() {
-            return Ok(Box::default());
+            return Ok(L::default());
         }
         text.split(separator).map(item).collect()
     }
@@ -268,19 +264,6 @@ impl<'r> Columns<'r> {
         let parts = line.split_once('=').and_then(|(name, port)| Some((name, port.parse().ok()?)));
         let (name, port) = parts.ok_or_else(|| Column::Ports.invalid(not(line, "name=port")))?;
         Ok((PortName::parse("ports", name)?, port))
-    }
-
-    fn meta(&self) -> Result<Meta, Invalid> {
-        let text = self.text(Column::Meta)?;
-        let mut meta = Vec::new();
-        let mut lines = text.split('\n');
-        while let Some(key) = lines.next().filter(|_| !text.is_empty()) {
-            let value = lines.next();
-            let value =
-                value.ok_or_else(|| Column::Meta.invalid(not(key, "followed by a value")))?;
-            meta.push((key.into(), value.into()));
-        }
-        Ok(meta.into())
     }
 
     fn override_(&self) -> Result<Option<Declared>, Invalid> {

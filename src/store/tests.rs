@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::row::SELECT;
 use super::{Batch, FILE_NAME, Store, backup, schema};
 use crate::registry::{
-    Body, Change, Declared, Instance, InstanceId, Label, LeaseTerm, ServiceName,
+    Body, Change, Declared, Instance, InstanceId, Label, LeaseTerm, ServiceName, Texts,
 };
 
 /// One registration, whose metadata fills a page.
@@ -20,10 +20,10 @@ fn registration(number: u64) -> Change {
         label,
         id,
         body: Body {
-            meta: Box::new([("text".into(), "x".repeat(4000).into())]),
+            texts: Texts::stored(None, "", &format!("text\n{}", "x".repeat(4000))).unwrap(),
             ..Body::new([10, 0, 0, 1].into(), 8080, LeaseTerm::Secs(30))
         },
-        declared: Declared { state: Default::default(), reason: Box::default() },
+        declared: Declared { state: Default::default(), reason: "".into() },
         override_: None,
         registered_unix_ms: 1,
         changed_unix_ms: 1,

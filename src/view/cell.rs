@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU16;
 
 use super::lease::{Lease, LeaseTime};
 use super::rrset::take_turn_of;
@@ -17,12 +17,12 @@ use crate::registry::{Instance, LeaseTerm};
 pub struct Cell {
     /// Until when it is listed; what a renewal moves.
     pub lease: Lease,
-    /// The instance's term. It lies here too, so that a renewal reads nothing but the cell.
-    pub term: LeaseTerm,
     /// What it was made from.
     pub instance: Arc<Instance>,
-    turns_v4: AtomicU32,
-    turns_v6: AtomicU32,
+    /// The instance's term in seconds, 0: endless. It lies here too, so that a renewal reads nothing but the cell.
+    term_secs: u32,
+    turns_v4: AtomicU16,
+    turns_v6: AtomicU16,
 }
 
 impl Cell {
@@ -37,8 +37,18 @@ impl Cell {
     }
 
     fn with_lease(instance: Arc<Instance>, lease: Lease) -> Self {
-        let term = instance.body.lease;
-        Self { lease, term, instance, turns_v4: AtomicU32::new(0), turns_v6: AtomicU32::new(0) }
+        let term_secs = instance.body.lease.secs().unwrap_or(0);
+        let turns = || AtomicU16::new(0);
+        Self { lease, instance, term_secs, turns_v4: turns(), turns_v6: turns() }
+    }
+
+    /// The instance's term.
+    #[inline]
+    pub fn term(&self) -> LeaseTerm {
+        match self.term_secs {
+            0 => LeaseTerm::Endless,
+            secs => LeaseTerm::Secs(secs),
+        }
     }
 
     /// Its IPv4 addresses, in the order given.

@@ -17,41 +17,62 @@ pub const CHUNK_RECORDS: usize = 128;
 pub struct Chunk<R> {
     records: Box<[R]>,
     octets: Box<[u8]>,
-    /// Where each record's octets end; empty if all have as many.
-    ends: Box<[u16]>,
-    /// For each record the sum of the weights up to and with it; empty if all are equal.
-    sums: Box<[u64]>,
-    /// The sum of all weights.
-    weight: u64,
+    /// Octets of each record, if all have as many.
+    even: u16,
+    uneven: Option<Box<Uneven>>,
     /// Milliseconds on the lease clock up to which all records are good: a lower bound, for deadlines move on.
     until: AtomicU64,
 }
 
-impl<R: Record> Chunk<R> {
-    /// A chunk of records whose octets have this TTL in seconds.
-    pub(super) fn new(records: Vec<R>, ttl: u32) -> Self {
-        let mut octets = Vec::with_capacity(records.len() * R::OCTETS);
-        let mut ends = Vec::new();
-        for record in &records {
-            record.encode(ttl, &mut octets);
-            if R::OCTETS == 0 {
-                // 128 records of at most 434 octets.
-                ends.push(u16::try_from(octets.len()).unwrap_or(u16::MAX));
-            }
-        }
+/// Where the records of a chunk are not all alike.
+#[derive(Debug, Default)]
+struct Uneven {
+    /// Where each record's octets end; empty if all have as many.
+    ends: Box<[u16]>,
+    /// For each record the sum of the weights up to and with it; empty if all are equal.
+    sums: Box<[u64]>,
+}
+
+impl Uneven {
+    /// `None` where all are alike.
+    fn of<R: Record>(records: &[R], ends: Vec<u16>) -> Option<Box<Self>> {
         let mut weight = 0;
         let add = |record: &R| {
             weight += u64::from(record.weight());
             weight
         };
-        let sums: Vec<u64> = records.iter().map(add).collect();
-        let equal = records.windows(2).all(|pair| pair[0].weight() == pair[1].weight());
+        let even = records.windows(2).all(|pair| pair[0].weight() == pair[1].weight());
+        let sums: Vec<_> = if even { Vec::new() } else { records.iter().map(add).collect() };
+        let all_alike = sums.is_empty() && ends.is_empty();
+        (!all_alike).then(|| Box::new(Self { ends: ends.into(), sums: sums.into() }))
+    }
+}
+
+impl<R: Record> Chunk<R> {
+    /// A chunk of records whose octets have this TTL in seconds.
+    pub(super) fn new(records: Vec<R>, ttl: u32) -> Self {
+        let mut octets = Vec::new();
+        if let Some(first) = records.first() {
+            first.encode(ttl, &mut octets); // mostly all are as long
+            octets = Vec::with_capacity(octets.len() * records.len());
+        }
+        let mut ends = Vec::with_capacity(records.len());
+        for record in &records {
+            record.encode(ttl, &mut octets);
+            // 128 records of at most 434 octets.
+            ends.push(u16::try_from(octets.len()).unwrap_or(u16::MAX));
+        }
+        let even = ends.first().copied().unwrap_or_default();
+        let all_even =
+            (1..).zip(&ends).all(|(count, end)| usize::from(*end) == count * usize::from(even));
+        if all_even {
+            ends.clear();
+        }
         let chunk = Self {
-            records: records.into(),
+            even,
+            uneven: Uneven::of(&records, ends),
             octets: octets.into(),
-            ends: ends.into(),
-            sums: if equal { Box::default() } else { sums.into() },
-            weight,
+            records: records.into(),
             until: AtomicU64::new(0),
         };
         chunk.look_again();
@@ -85,11 +106,21 @@ impl<R: Record> Chunk<R> {
     #[inline]
     fn start(&self, record: usize) -> usize {
         if R::OCTETS > 0 {
-            record * R::OCTETS
-        } else {
-            let end = record.checked_sub(1).and_then(|before| self.ends.get(before));
-            end.map_or(0, |end| usize::from(*end))
+            return record * R::OCTETS;
         }
+        match self.uneven.as_deref().map(|uneven| &*uneven.ends) {
+            None | Some([]) => record * usize::from(self.even),
+            Some(ends) => {
+                let end = record.checked_sub(1).and_then(|before| ends.get(before));
+                end.map_or(0, |end| usize::from(*end))
+            }
+        }
+    }
+
+    /// The sums of the weights, if these are not equal.
+    #[inline]
+    fn sums(&self) -> Option<&[u64]> {
+        self.uneven.as_deref().map(|uneven| &*uneven.sums).filter(|sums| !sums.is_empty())
     }
 
     /// Whether all records are good up to `to`. False may be out of date: see [`look_again`](Self::look_again).
@@ -107,19 +138,28 @@ impl<R: Record> Chunk<R> {
 
     /// The sum of all weights.
     pub(super) fn weight(&self) -> u64 {
-        self.weight
+        match self.sums().and_then(<[u64]>::last) {
+            Some(sum) => *sum,
+            None => {
+                let weight = self.records.first().map_or(0, Record::weight);
+                u64::from(weight) * self.records.len() as u64
+            }
+        }
     }
 
     /// The weight that every record has, if it is the same.
     pub(super) fn equal_weight(&self) -> Option<u32> {
-        if self.sums.is_empty() { self.records.first().map(Record::weight) } else { None }
+        if self.sums().is_none() { self.records.first().map(Record::weight) } else { None }
     }
 
     /// The record that has the weight at `point`, which is less than the sum.
     pub(super) fn at_weight(&self, point: u64) -> usize {
-        match self.equal_weight() {
-            Some(weight) => usize::try_from(point / u64::from(weight.max(1))).unwrap_or(0),
-            None => self.sums.partition_point(|sum| *sum <= point),
+        match self.sums() {
+            Some(sums) => sums.partition_point(|sum| *sum <= point),
+            None => {
+                let weight = self.records.first().map_or(1, Record::weight);
+                usize::try_from(point / u64::from(weight.max(1))).unwrap_or(0)
+            }
         }
     }
 }

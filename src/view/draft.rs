@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::cell::Cell;
 use super::leaves::Leaves;
+use super::made::Made;
 use super::node::Node;
 use super::record::{Address, Record, SHARERS_TOLD, Sharers, Srv};
 use super::roster::AnswerSettings;
@@ -106,6 +107,7 @@ impl Draft {
         self,
         settings: AnswerSettings,
         before: Option<&Node>,
+        made: &mut Made,
     ) -> (Option<Node>, Crowds) {
         let ttl = settings.ttl_secs;
         let turns = |turns: Option<u64>| turns.unwrap_or(0);
@@ -116,9 +118,9 @@ impl Draft {
             wanted: self.wanted,
             held: self.held,
             settings,
-            a: self.a.close(ttl, a_turns),
-            aaaa: self.aaaa.close(ttl, aaaa_turns),
-            srv: self.srv.close(ttl, srv_turns),
+            a: self.a.close(ttl, a_turns, &mut made.a),
+            aaaa: self.aaaa.close(ttl, aaaa_turns, &mut made.aaaa),
+            srv: self.srv.close(ttl, srv_turns, &mut made.srv),
         });
         (node, self.crowds)
     }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::chunk::{CHUNK_RECORDS, Chunk};
+use super::made::MadeOf;
 use super::record::Record;
 use super::rrset::RRset;
 
@@ -47,10 +48,10 @@ impl<R: Record> Leaf<R> {
         }
     }
 
-    fn close(self, ttl: u32) -> Arc<Chunk<R>> {
+    fn close(self, ttl: u32, made: &mut MadeOf<R>) -> Arc<Chunk<R>> {
         match self {
             Leaf::Closed(chunk) => chunk,
-            Leaf::Open(records) => Arc::new(Chunk::new(records, ttl)),
+            Leaf::Open(records) => made.chunk(records, ttl),
         }
     }
 }
@@ -89,9 +90,9 @@ impl<R: Record> Leaves<R> {
     }
 
     /// The RRset of these records, which goes on counting `turns`; `None` without records.
-    pub(super) fn close(self, ttl: u32, turns: u64) -> Option<RRset<R>> {
+    pub(super) fn close(self, ttl: u32, turns: u64, made: &mut MadeOf<R>) -> Option<RRset<R>> {
         let close = |priority: Priority<R>| {
-            priority.leaves.into_iter().map(|leaf| leaf.close(ttl)).collect()
+            priority.leaves.into_iter().map(|leaf| leaf.close(ttl, made)).collect()
         };
         RRset::new(self.0.into_iter().map(close).collect(), turns)
     }
@@ -179,7 +180,7 @@ mod tests {
                     leaves.change(&record, |_| add.then(|| record.clone()));
                     if *add { model.insert(key, ()); } else { model.remove(&key); }
                 }
-                rrset = leaves.close(5, 0);
+                rrset = leaves.close(5, 0, &mut MadeOf::default());
                 prop_assert_eq!(listed(rrset.as_ref()), model.keys().cloned().collect::<Vec<_>>());
                 for chunk in rrset.iter().flat_map(RRset::priorities).flatten() {
                     prop_assert!((1..=CHUNK_RECORDS).contains(&chunk.len()));
@@ -194,10 +195,10 @@ mod tests {
         for id in 0..1000 {
             leaves.change(&srv(id, 0), |_| Some(srv(id, 0)));
         }
-        let before = leaves.close(5, 0).unwrap();
+        let before = leaves.close(5, 0, &mut MadeOf::default()).unwrap();
         let mut leaves = Leaves::of(Some(&before));
         leaves.change(&srv(500, 0), |_| None);
-        let after = leaves.close(5, 0).unwrap();
+        let after = leaves.close(5, 0, &mut MadeOf::default()).unwrap();
         let chunks = |rrset: &RRset<Srv>| -> Vec<_> {
             rrset.priorities().flatten().map(Arc::as_ptr).collect()
         };

@@ -11,6 +11,7 @@ mod draft;
 mod key;
 mod leaves;
 pub mod lease;
+mod made;
 mod node;
 pub mod record;
 mod renewals;
@@ -62,7 +63,7 @@ struct Maps {
     /// Instances by their own names `L.S`. A tag may have the name of a label that lingers: `names` goes before.
     labels: Map<Key, Labelled, Hashed>,
     addresses: Map<IpAddr, Pointers>,
-    /// Cells by service, a NUL, and id: what renewals move.
+    /// Cells of instances whose ids are not their labels, by service, a NUL, and id.
     cells: Map<Key, Arc<Cell>, Hashed>,
 }
 
@@ -108,8 +109,8 @@ impl View {
 
     /// Makes room for so many more instances at once, instead of again and again while they come.
     pub fn make_room(&self, instances: usize) {
-        self.maps.cells.pin().reserve(instances);
         self.maps.labels.pin().reserve(instances);
+        self.maps.names.pin().reserve(instances / 2);
     }
 
     /// The zones as they are.

@@ -42,6 +42,8 @@ pub struct Labelled {
     pub settings: AnswerSettings,
     /// Whether it is held by the brake.
     pub held: bool,
+    /// Whether the label is the instance's id: then renewals find it here.
+    pub has_id: bool,
 }
 
 impl Labelled {

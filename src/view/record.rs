@@ -44,6 +44,10 @@ pub trait Record: Clone {
     fn deadline(&self) -> Option<LeaseTime>;
     /// The order of records in an RRset, in which no two are equal.
     fn order(&self, other: &Self) -> Ordering;
+    /// Whether the other is the very same record, of the same instances.
+    fn is(&self, other: &Self) -> bool;
+    /// An instance that it stands for.
+    fn cell(&self) -> Option<&Arc<Cell>>;
     /// Appends its octets, as they stand in a reply whose question it answers.
     fn encode(&self, ttl: u32, octets: &mut Vec<u8>);
 }
@@ -102,10 +106,6 @@ pub struct Srv {
 }
 
 impl<A> Address<A> {
-    fn first(&self) -> Option<&Cell> {
-        self.sharers.cells().first().map(|cell| &**cell)
-    }
-
     /// The record is right as long as one of those who share the address is there.
     fn longest(&self) -> Option<LeaseTime> {
         let mut longest = LeaseTime::default();
@@ -123,7 +123,7 @@ macro_rules! address_record {
             const EVERY_PRIORITY: bool = false;
 
             fn priority(&self) -> u16 {
-                self.first().map_or(0, |cell| cell.instance.body.priority)
+                self.cell().map_or(0, |cell| cell.instance.body.priority)
             }
 
             fn weight(&self) -> u32 {
@@ -136,6 +136,17 @@ macro_rules! address_record {
 
             fn order(&self, other: &Self) -> Ordering {
                 self.address.cmp(&other.address)
+            }
+
+            fn is(&self, other: &Self) -> bool {
+                let (cells, others) = (self.sharers.cells(), other.sharers.cells());
+                (self.address, self.weight) == (other.address, other.weight)
+                    && cells.len() == others.len()
+                    && cells.iter().zip(others).all(|(cell, other)| Arc::ptr_eq(cell, other))
+            }
+
+            fn cell(&self) -> Option<&Arc<Cell>> {
+                self.sharers.cells().first()
             }
 
             fn encode(&self, ttl: u32, octets: &mut Vec<u8>) {
@@ -166,6 +177,14 @@ impl Record for Srv {
 
     fn order(&self, other: &Self) -> Ordering {
         self.cell.instance.id.cmp(&other.cell.instance.id)
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.port == other.port && Arc::ptr_eq(&self.cell, &other.cell)
+    }
+
+    fn cell(&self) -> Option<&Arc<Cell>> {
+        Some(&self.cell)
     }
 
     /// The SRV record as far as its target goes without the zone's name, which is the reply's, then the addresses of

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::cell::Cell;
 use super::key::{Hashed, Key, Sought};
 use super::lease::{self, LeaseTime, Renewal};
-use super::{MapRef, View};
+use super::node::Labelled;
+use super::{MapRef, View, wire};
 use crate::registry::{LeaseTerm, MAX_ID_OCTETS, MAX_SERVICE_OCTETS};
 
 /// Cells that are looked up before the first of them is renewed.
@@ -25,6 +26,7 @@ pub enum Renewed {
 /// The cells, pinned for a batch of renewals that are all made at one moment.
 pub struct Renewals<'a> {
     view: &'a View,
+    labels: MapRef<'a, Key, Labelled, Hashed>,
     cells: MapRef<'a, Key, Arc<Cell>, Hashed>,
     now: LeaseTime,
     /// Asked before anything is looked up: what is loaded meanwhile may be what is looked for.
@@ -35,7 +37,8 @@ impl View {
     /// Pins the cells for renewals at `now`.
     pub fn renewals(&self, now: LeaseTime) -> Renewals<'_> {
         let loaded = self.loaded();
-        Renewals { view: self, cells: self.maps.cells.pin(), now, loaded }
+        let (labels, cells) = (self.maps.labels.pin(), self.maps.cells.pin());
+        Renewals { view: self, labels, cells, now, loaded }
     }
 
     /// Renews a lease for its term from `now`: a compare-and-swap, unless the lease has lapsed just before.
@@ -47,19 +50,18 @@ impl View {
 impl Renewals<'_> {
     /// Renews a lease for its term.
     pub fn renew(&self, service: &str, id: &str) -> Renewed {
-        let mut buffer = [0; KEY_OCTETS];
-        let Some(key) = write_key(&mut buffer, service, id).map(Sought::new) else {
-            return Renewed::Unknown;
-        };
+        if service.len() > MAX_SERVICE_OCTETS || id.len() > MAX_ID_OCTETS {
+            return Renewed::Unknown; // nothing can be listed under such names
+        }
         let renewed = lease::renew_listed(
-            || self.cells.get(&key),
+            || self.find(service, id),
             |cell| &cell.lease,
             |one, other| Arc::ptr_eq(one, other),
             |cell| self.end_of(cell),
             |cell| self.view.revive(cell, self.now),
         );
         match renewed {
-            Some(cell) => Renewed::Renewed(cell.term),
+            Some(cell) => Renewed::Renewed(cell.term()),
             None if self.loaded => Renewed::Unknown,
             None => Renewed::Loading,
         }
@@ -74,16 +76,14 @@ impl Renewals<'_> {
         names: &'n [(N, N)],
         mut each: impl FnMut(&'n (N, N), Renewed),
     ) {
-        let mut buffer = [0; KEY_OCTETS];
         for names in names.chunks(AHEAD) {
             let mut cells = [None; AHEAD];
             for ((service, id), cell) in names.iter().zip(&mut cells) {
-                *cell = write_key(&mut buffer, service.as_ref(), id.as_ref())
-                    .and_then(|key| self.cells.get(&Sought::new(key)));
+                *cell = self.find(service.as_ref(), id.as_ref());
             }
             let ends = cells.map(|cell| cell.map(|cell| (cell, self.end_of(cell))));
             for (name, end) in names.iter().zip(ends) {
-                let renewed = match end.map(|(cell, end)| (cell.lease.renew(end), cell.term)) {
+                let renewed = match end.map(|(cell, end)| (cell.lease.renew(end), cell.term())) {
                     Some((Renewal::Renewed(_), term)) => Renewed::Renewed(term),
                     _ => self.renew(name.0.as_ref(), name.1.as_ref()),
                 };
@@ -92,8 +92,21 @@ impl Renewals<'_> {
         }
     }
 
+    /// The cell of an instance: at the label that is its id, or else by its id.
+    fn find(&self, service: &str, id: &str) -> Option<&Arc<Cell>> {
+        let mut room = [0; wire::MAX_NAME];
+        if let Some(name) = wire::write_under(id, service, &mut room)
+            && let Some(labelled) = self.labels.get(&Sought::new(name))
+            && labelled.has_id
+        {
+            return Some(&labelled.cell);
+        }
+        let mut buffer = [0; KEY_OCTETS];
+        self.cells.get(&Sought::new(write_key(&mut buffer, service, id)?))
+    }
+
     fn end_of(&self, cell: &Cell) -> LeaseTime {
-        self.now.plus(cell.term.millis().unwrap_or(0))
+        self.now.plus(cell.term().millis().unwrap_or(0))
     }
 }
 
@@ -118,40 +131,48 @@ pub(super) fn cell_key(service: &str, id: &str) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::{Instance, InstanceId, Label};
     use crate::view::LeaseStart;
     use crate::view::testing::cell;
 
     const NOW: LeaseTime = LeaseTime::from_millis(20_000);
 
+    /// A view of these instances, each with the first of its labels that is free.
     fn view_of(ids: impl Iterator<Item = String>) -> View {
         let view = View::default();
         let mut edit = view.edit(LeaseTime::from_millis(0));
+        let mut taken = Vec::new();
         for id in ids {
-            let made = cell("web", &id, &["10.0.0.1"], None, |_| ());
-            edit.list(&made.instance, LeaseStart::Term);
+            let id = InstanceId::parse(&id).unwrap();
+            let label = Label::candidates(&id).find(|label| !taken.contains(label)).unwrap();
+            taken.push(label.clone());
+            let made = cell("web", "any", &["10.0.0.1"], None, |_| ());
+            let instance = Instance { id, label, ..Instance::clone(&made.instance) };
+            edit.list(&Arc::new(instance), LeaseStart::Term);
         }
         drop(edit);
         view
     }
 
+    fn listed(view: &View, id: &str) -> Arc<Cell> {
+        view.renewals(NOW).find("web", id).unwrap().clone()
+    }
+
     #[test]
     fn many_are_renewed_as_one_is() {
-        let long = "x".repeat(63);
-        let ids = || (0..2 * AHEAD + 3).map(|n| format!("i-{n}")).chain([long.clone()]);
+        // One too long for a label, and one whose label is the id of another.
+        let odd = InstanceId::parse("Odd 1").unwrap();
+        let odds = || Label::candidates(&odd).map(|label| label.to_string()).take(1);
+        let odds = || ["x".repeat(64), odd.to_string()].into_iter().chain(odds());
+        let ids = || (0..2 * AHEAD + 3).map(|n| format!("i-{n}")).chain(odds());
         let view = view_of(ids());
+        assert_eq!(view.maps.cells.pin().len(), 3);
         // i-1 has lapsed, i-2 is over.
         for id in ["i-1", "i-2"] {
-            let cells = view.maps.cells.pin();
-            assert!(matches!(
-                cells
-                    .get(&cell_key("web", id))
-                    .unwrap()
-                    .lease
-                    .lapse(LeaseTime::from_millis(40_000)),
-                crate::view::lease::Judgement::Lapsed
-            ));
+            let lapsed = listed(&view, id).lease.lapse(LeaseTime::from_millis(40_000));
+            assert!(matches!(lapsed, crate::view::lease::Judgement::Lapsed));
         }
-        view.maps.cells.pin().get(&cell_key("web", "i-2")).unwrap().lease.kill();
+        listed(&view, "i-2").lease.kill();
         let unlisted = ["nobody".to_owned(), "y".repeat(KEY_OCTETS)];
         let names: Vec<_> =
             ids().chain(unlisted.clone()).map(|id| ("web".to_owned(), id)).collect();
@@ -173,9 +194,9 @@ mod tests {
         };
         assert_eq!(unknown(false), told(Renewed::Loading));
         assert_eq!(unknown(true), told(Renewed::Unknown));
-        let cells = view.maps.cells.pin();
         for id in ids().filter(|id| id != "i-2") {
-            let cell = cells.get(&cell_key("web", &id)).unwrap();
+            let cell = listed(&view, &id);
+            assert_eq!(cell.instance.id.as_str(), id);
             assert_eq!(cell.lease.deadline(), Some(NOW.plus(30_000)), "{id}");
         }
     }

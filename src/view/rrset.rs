@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use super::chunk::Chunk;
 use super::record::Record;
@@ -15,8 +15,12 @@ pub struct RRset<R> {
     /// All records, if they are in one chunk; else the first of them.
     head: Arc<Chunk<R>>,
     /// All records, if they are not.
-    groups: Box<[Group<R>]>,
+    groups: Option<Box<Groups<R>>>,
 }
+
+/// Records by priority; never empty.
+#[derive(Debug)]
+struct Groups<R>(Box<[Group<R>]>);
 
 /// The records of one priority.
 #[derive(Debug)]
@@ -33,16 +37,21 @@ impl<R: Record> RRset<R> {
     pub(super) fn new(priorities: Vec<Vec<Arc<Chunk<R>>>>, turns: u64) -> Option<Self> {
         let head = priorities.first()?.first()?.clone();
         let single = matches!(&*priorities, [chunks] if chunks.len() == 1);
-        let groups = if single { Vec::new() } else { priorities };
-        let groups = groups.into_iter().map(Group::new).collect();
+        let groups = || Groups(priorities.into_iter().map(Group::new).collect());
+        let groups = (!single).then(|| Box::new(groups()));
         Some(Self { turns: AtomicU64::new(turns), head, groups })
     }
 
     /// The chunks of each priority.
     pub(super) fn priorities(&self) -> impl Iterator<Item = &[Arc<Chunk<R>>]> {
-        let head =
-            if self.groups.is_empty() { Some(std::slice::from_ref(&self.head)) } else { None };
-        head.into_iter().chain(self.groups.iter().map(|group| &*group.chunks))
+        let head = self.groups.is_none().then(|| std::slice::from_ref(&self.head));
+        head.into_iter().chain(self.groups().iter().map(|group| &*group.chunks))
+    }
+
+    /// The records by priority; none if they are in one chunk.
+    #[inline]
+    fn groups(&self) -> &[Group<R>] {
+        self.groups.as_ref().map_or(&[], |groups| &groups.0)
     }
 
     /// The first chunk in the records' own order: mostly the only one.
@@ -73,7 +82,7 @@ impl<R: Record> RRset<R> {
 
     #[inline]
     fn turn(&self, turn: u64) -> Turn<'_, R> {
-        let (chunk, at) = match self.groups.first() {
+        let (chunk, at) = match self.groups().first() {
             None => (0, first_of_chunk(&self.head, turn)),
             Some(group) => group.first_of(turn),
         };
@@ -83,12 +92,12 @@ impl<R: Record> RRset<R> {
 
     #[inline]
     fn first_chunks(&self) -> &[Arc<Chunk<R>>] {
-        self.groups.first().map_or(std::slice::from_ref(&self.head), |group| &group.chunks)
+        self.groups().first().map_or(std::slice::from_ref(&self.head), |group| &group.chunks)
     }
 
     #[inline]
     fn first_len(&self) -> usize {
-        self.groups.first().map_or(self.head.len(), Group::len)
+        self.groups().first().map_or(self.head.len(), Group::len)
     }
 }
 
@@ -158,7 +167,7 @@ pub(super) fn remainder(turn: u64, length: usize) -> usize {
 }
 
 /// Takes a turn of `count` records that are counted by themselves; says which one is first.
-pub(super) fn take_turn_of(turns: &AtomicU32, count: usize) -> usize {
+pub(super) fn take_turn_of(turns: &AtomicU16, count: usize) -> usize {
     match count {
         0 | 1 => 0,
         count => remainder(turns.fetch_add(1, Ordering::Relaxed).into(), count),
@@ -209,7 +218,7 @@ impl<'a, R: Record> Turn<'a, R> {
             return None;
         }
         self.group += 1;
-        let group = self.rrset.groups.get(self.group)?;
+        let group = self.rrset.groups().get(self.group)?;
         self.chunks = &group.chunks;
         self.left = group.len();
         (self.chunk, self.at) = group.place_of(remainder(self.turn, self.left));

@@ -7,9 +7,12 @@ use std::sync::atomic::Ordering;
 
 use super::draft::{Draft, Move, Part};
 use super::key::Key;
+use super::made::Made;
 use super::roster::AnswerSettings;
 use super::{Cell, Labelled, LeaseTime, Node, Pointers, View};
-use crate::registry::{Body, Declared, Instance, InstanceId, Label, LeaseTerm, ServiceName, State};
+use crate::registry::{
+    Addresses, Body, Declared, Instance, InstanceId, Label, LeaseTerm, ServiceName, State,
+};
 
 impl View {
     /// Puts a node at a name relative to the zone.
@@ -40,6 +43,7 @@ impl View {
                 cell: (*cell).clone(),
                 settings: answers.settings(),
                 held: answers.held,
+                has_id: cell.instance.has_id_as_label(),
             };
             self.maps.labels.pin().insert(Key::of(&[label, service]), labelled);
             for (name, port) in &cell.instance.body.ports {
@@ -47,7 +51,7 @@ impl View {
                 let name = format!("_{name}");
                 self.put_node(&[&name, "_tcp", service], node(&[(cell, *port)], answers, false));
             }
-            for address in &cell.instance.body.addresses {
+            for address in cell.instance.body.addresses.iter() {
                 let pointers = Pointers::new(answers.ttl_secs, [(*cell).clone()].into(), 0);
                 self.put_pointers(*address, pointers);
             }
@@ -59,7 +63,7 @@ impl View {
 #[derive(Clone, Copy)]
 pub(crate) struct Answers {
     pub(crate) ttl_secs: u32,
-    pub(crate) max_answers: usize,
+    pub(crate) max_answers: u32,
     pub(crate) held: bool,
 }
 
@@ -85,7 +89,7 @@ pub(crate) fn node(cells: &[(&Arc<Cell>, u16)], answers: Answers, addresses: boo
             draft.hold(Move::In);
         }
     }
-    draft.close(answers.settings(), None).0.unwrap()
+    draft.close(answers.settings(), None, &mut Made::default()).0.unwrap()
 }
 
 /// A cell of an instance whose id and label are `label`, and whose lease ends at `deadline_ms`.
@@ -96,7 +100,7 @@ pub(crate) fn cell(
     deadline_ms: Option<u64>,
     change: impl FnOnce(&mut Body),
 ) -> Arc<Cell> {
-    let addresses: Box<[IpAddr]> = addresses.iter().map(|a| a.parse().unwrap()).collect();
+    let addresses: Addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
     let mut body = Body::new(addresses[0], 8080, LeaseTerm::Secs(30));
     body.addresses = addresses;
     change(&mut body);
@@ -105,7 +109,7 @@ pub(crate) fn cell(
         id: InstanceId::parse(label).unwrap(),
         label: Label::stored(label).unwrap(),
         body,
-        declared: Declared { state: State::Up, reason: Box::default() },
+        declared: Declared { state: State::Up, reason: "".into() },
         override_: None,
         registered_unix_ms: 0,
         changed_unix_ms: 0,

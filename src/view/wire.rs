@@ -29,6 +29,12 @@ pub fn write_relative<'b, L: AsRef<[u8]>>(labels: &[L], room: &'b mut [u8; MAX_N
     room.get(..len).unwrap_or_default()
 }
 
+/// Writes a text that may be a label, and a label, in wire form without the root; `None` if the text is none.
+pub fn write_under<'b>(text: &str, label: &str, room: &'b mut [u8; MAX_NAME]) -> Option<&'b [u8]> {
+    let fits = |label: &str| (1..=MAX_LABEL).contains(&label.len());
+    (fits(text) && fits(label)).then(|| write_relative(&[text, label], room))
+}
+
 /// A whole name in lower case, on the stack: what a query asks for, or a CNAME leads to.
 #[derive(Clone)]
 pub struct Name {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rollcall::registry::{
     Body, Change, Declared, Instance, InstanceId, Label, LeaseTerm, PortName, Protocol,
-    ServiceName, State, Tag,
+    ServiceName, State, Texts,
 };
 use rollcall::store::{Batch, Loaded, Store, StoreError, Stored};
 
@@ -31,7 +31,7 @@ pub fn plain(service: &str, id: &str, revision: u64) -> Instance {
         label,
         id,
         body: Body::new([10, 0, 0, 5].into(), 8080, LeaseTerm::Secs(30)),
-        declared: Declared { state: State::Up, reason: Box::default() },
+        declared: Declared { state: State::Up, reason: "".into() },
         override_: None,
         registered_unix_ms: 1_700_000_000_000,
         changed_unix_ms: 1_700_000_000_001,
@@ -41,28 +41,26 @@ pub fn plain(service: &str, id: &str, revision: u64) -> Instance {
 
 /// An instance with something in every column.
 pub fn rich(service: &str, id: &str, revision: u64) -> Instance {
-    let tag = |text: &str| Tag::parse("tags", text).unwrap();
     let port = |name: &str, port| (PortName::parse("ports", name).unwrap(), port);
     let body = Body {
-        addresses: ["10.0.0.5", "fd00::5"].map(|text| text.parse().unwrap()).into(),
+        addresses: ["10.0.0.5", "fd00::5"].iter().map(|text| text.parse().unwrap()).collect(),
         port: 65535,
         protocol: Protocol::Udp,
         ports: Box::new([port("admin", 1), port("metrics", 9090)]),
         lease: LeaseTerm::Endless,
-        tags: Box::new([tag("blue"), tag("großer Käse = 1\u{2028}")]),
-        version: Some(tag("2.1.0")),
+        texts: Texts::stored(
+            Some("2.1.0"),
+            "blue\ngroßer Käse = 1\u{2028}",
+            "empty\n\nk=v\na b\nz\n",
+        )
+        .unwrap(),
         weight: 0,
         priority: 65535,
-        meta: Box::new([
-            ("empty".into(), "".into()),
-            ("k=v".into(), "a b".into()),
-            ("z".into(), "".into()),
-        ]),
     };
     Instance {
         body: body.checked().unwrap(),
         declared: Declared::parse(State::Draining, "deploy 42").unwrap(),
-        override_: Some(Declared::parse(State::Down, "").unwrap()),
+        override_: Some(Declared::parse(State::Down, "").unwrap().into()),
         ..plain(service, id, revision)
     }
 }
@@ -109,7 +107,10 @@ fn listed(last: u64) -> impl Iterator<Item = u64> {
 fn member(revision: u64) -> Instance {
     let text = format!("{revision} ").repeat(2000).chars().take(4000).collect::<String>();
     let instance = plain("web", &format!("i-{revision:06}"), revision);
-    let body = Body { meta: Box::new([("text".into(), text.into())]), ..instance.body.clone() };
+    let body = Body {
+        texts: Texts::stored(None, "", &format!("text\n{text}")).unwrap(),
+        ..instance.body.clone()
+    };
     Instance { body, ..instance }
 }
 

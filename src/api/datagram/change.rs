@@ -8,7 +8,8 @@ use super::line::{Line, Verb, Wrong, is_stamp, number};
 use super::percent;
 use crate::config::Lease;
 use crate::registry::{
-    Body, Command, Declared, InstanceId, LeaseTerm, PortName, Protocol, ServiceName, State, Tag,
+    Body, Command, Declared, InstanceId, Invalid, LeaseTerm, PortName, Protocol, ServiceName,
+    State, Tag, Texts,
 };
 
 /// The reason of a `DRAIN` that gives none.
@@ -125,19 +126,18 @@ impl Registration {
     }
 
     fn body<'a>(self, bounds: &Lease) -> Result<Body, Wrong<'a>> {
+        let field = |invalid: Invalid| field_of_a_line(&invalid.field);
         let body = Body {
             addresses: self.addresses.into(),
             port: self.port,
             protocol: self.protocol.unwrap_or_default(),
             ports: self.ports.into(),
             lease: self.lease.unwrap_or(LeaseTerm::Secs(bounds.default_secs)),
-            tags: self.tags.into(),
-            version: self.version,
+            texts: Texts::new(self.version.as_ref(), self.tags, self.meta).map_err(field)?,
             weight: self.weight.unwrap_or(1),
             priority: self.priority.unwrap_or(0),
-            meta: self.meta.into(),
         };
-        body.checked().map_err(|invalid| field_of_a_line(&invalid.field).into())
+        Ok(body.checked().map_err(field)?)
     }
 }
 
@@ -207,20 +207,17 @@ mod tests {
 
     #[test]
     fn a_registration_says_everything() {
-        let tag = |text| Tag::parse("tag", text).unwrap();
         let port = |name| PortName::parse("port", name).unwrap();
         let plain = Body::new([10, 0, 0, 5].into(), 8080, LeaseTerm::Secs(30));
         let v6: IpAddr = "fd00::5".parse().unwrap();
         let full = Body {
-            addresses: [v6, [10, 0, 0, 5].into()].into(),
+            addresses: vec![v6, [10, 0, 0, 5].into()].into(),
             protocol: Protocol::Udp,
             ports: [(port("admin"), 1), (port("metrics"), 9090)].into(),
             lease: LeaseTerm::Secs(60),
-            tags: [tag("a b"), tag("blue")].into(),
-            version: Some(tag("2%")),
+            texts: Texts::stored(Some("2%"), "a b\nblue", "k=x\né=1\nz\n").unwrap(),
             weight: 2,
             priority: 5,
-            meta: [("k=x".into(), "é=1".into()), ("z".into(), "".into())].into(),
             ..plain.clone()
         };
         let lease = |lease| Body { lease, ..plain.clone() };

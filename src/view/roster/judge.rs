@@ -47,12 +47,11 @@ impl Roster {
         expired: &mut Vec<Arc<Cell>>,
     ) {
         // The timer is an old one if the instance was revived, or its time was moved.
-        let Some(member) = self.member(service, id).filter(|member| member.until == at) else {
-            return;
-        };
+        let Some(member) = self.member(service, id) else { return };
+        let Some(lapsed) = member.lapse().filter(|lapsed| lapsed.until == at) else { return };
         let cell = member.cell.clone();
-        let held_ms = now.since(member.held_since);
-        match member.standing {
+        let held_ms = now.since(lapsed.held_since);
+        match lapsed.standing {
             Standing::Live => {}
             Standing::Held if self.brake.holds() && held_ms < GLOBAL_HOLD_MS => {
                 self.set_standing(maps, &cell, Standing::Held, HELD_BY_ALL, now);
@@ -109,7 +108,7 @@ impl Roster {
         until: impl Fn(&Cell) -> LeaseTime,
     ) {
         let Some(members) = self.services.get(service) else { return };
-        let suspects = members.by_id.values().filter(|member| member.standing == Standing::Suspect);
+        let suspects = members.by_id.iter().filter(|member| member.standing() == Standing::Suspect);
         let suspects: Vec<_> = suspects.map(|member| member.cell.clone()).collect();
         for cell in suspects {
             let until = until(&cell);
@@ -161,7 +160,8 @@ impl Roster {
     /// The cell of an instance that the global brake holds.
     fn held_by_all(&self, (service, id): &Place) -> Option<Arc<Cell>> {
         let member = self.member(service, id)?;
-        let held = member.standing == Standing::Held && member.until == HELD_BY_ALL;
+        let lapsed = member.lapse()?;
+        let held = lapsed.standing == Standing::Held && lapsed.until == HELD_BY_ALL;
         held.then(|| member.cell.clone())
     }
 

@@ -66,7 +66,7 @@ impl Listed {
         Self {
             instance: member.instance().clone(),
             expires_in_ms: member.cell.lease.remaining_ms(now),
-            standing: member.standing,
+            standing: member.standing(),
         }
     }
 
@@ -75,7 +75,7 @@ impl Listed {
         let because =
             |reason: &str| if reason.is_empty() { String::new() } else { format!(": {reason}") };
         let instance = &*self.instance;
-        if let Some(override_) = instance.override_.as_ref().filter(|o| o.state != State::Up) {
+        if let Some(override_) = instance.override_.as_deref().filter(|o| o.state != State::Up) {
             let Declared { state, reason } = override_;
             return (false, format!("an operator set it to {state}{}", because(reason)));
         }
@@ -120,7 +120,7 @@ impl Roster {
         let members = self.services.get(service).filter(|members| !members.by_id.is_empty())?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let listed = members.by_id.range::<str, _>((from, Bound::Unbounded));
-        Some(listed.take(limit).map(|(_, member)| Listed::of(member, now)).collect())
+        Some(listed.take(limit).map(|member| Listed::of(member, now)).collect())
     }
 
     pub(in crate::view) fn instance(
@@ -154,9 +154,9 @@ impl Roster {
         let first = after.map_or(Bound::Unbounded, |(service, _)| Bound::Included(service));
         let services = self.services.range::<ServiceName, _>((first, Bound::Unbounded));
         let fresh = services.flat_map(|(service, members)| {
-            let from = after.filter(|(last, _)| last == service).map(|(_, id)| id);
+            let from = after.filter(|(last, _)| last == service).map(|(_, id)| id.as_str());
             let from = from.map_or(Bound::Unbounded, Bound::Excluded);
-            members.by_id.range::<InstanceId, _>((from, Bound::Unbounded)).map(|(_, member)| member)
+            members.by_id.range::<str, _>((from, Bound::Unbounded))
         });
         for member in fresh.take(limit) {
             let instance = member.instance();

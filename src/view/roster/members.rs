@@ -1,13 +1,15 @@
 //! Who is listed of one service, and the counts that follow.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::cell::Cell;
 use super::super::lease::LeaseTime;
 use super::Tally;
 use crate::registry::brake::Lapses;
-use crate::registry::{Instance, InstanceId, Label, LeaseTerm, State};
+use crate::registry::{Instance, Label, LeaseTerm, State};
 
 /// Where a listed instance's lease stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,25 +23,44 @@ pub enum Standing {
 }
 
 /// A listed instance.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Member {
     pub(super) cell: Arc<Cell>,
+    /// Where its lease stands if it does not run.
+    lapsed: Option<Box<Lapsed>>,
+}
+
+/// A lease that has lapsed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lapsed {
     pub(super) standing: Standing,
-    /// When a suspect or held instance's time is up.
+    /// When the suspect or held instance's time is up.
     pub(super) until: LeaseTime,
-    /// Since when it is held, while it is: no brake holds longer than the global one may.
+    /// Since when it is held, if it is: no brake holds longer than the global one may.
     pub(super) held_since: LeaseTime,
 }
 
 impl Member {
     pub(super) fn live(cell: Arc<Cell>) -> Self {
-        let never = LeaseTime::default();
-        Self { cell, standing: Standing::Live, until: never, held_since: never }
+        Self { cell, lapsed: None }
     }
 
-    pub(super) fn snapshot(&self) -> Member {
-        let Self { standing, until, held_since, .. } = *self;
-        Member { cell: self.cell.clone(), standing, until, held_since }
+    pub(super) fn lapsed(cell: Arc<Cell>, lapsed: Lapsed) -> Self {
+        Self { cell, lapsed: Some(Box::new(lapsed)) }
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.lapsed.as_ref().map_or(Standing::Live, |lapsed| lapsed.standing)
+    }
+
+    /// When it lapsed and what follows, if it did.
+    pub(super) fn lapse(&self) -> Option<Lapsed> {
+        self.lapsed.as_deref().copied()
+    }
+
+    /// Whether the brake keeps it in the answers.
+    pub(super) fn is_held(&self) -> bool {
+        self.standing() == Standing::Held
     }
 
     pub(super) fn instance(&self) -> &Arc<Instance> {
@@ -48,7 +69,7 @@ impl Member {
 
     /// Whether it belongs into the answers.
     pub(super) fn answering(&self) -> bool {
-        self.standing != Standing::Suspect && self.instance().state() == State::Up
+        self.standing() != Standing::Suspect && self.instance().state() == State::Up
     }
 
     pub(super) fn has_end(&self) -> bool {
@@ -56,12 +77,39 @@ impl Member {
     }
 }
 
+impl Borrow<str> for Member {
+    fn borrow(&self) -> &str {
+        self.instance().id.as_str()
+    }
+}
+
+impl PartialEq for Member {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Member {}
+
+impl PartialOrd for Member {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Member {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.instance().id.cmp(&other.instance().id)
+    }
+}
+
 /// One service's instances.
 #[derive(Debug, Default)]
 pub(super) struct Members {
-    pub(super) by_id: BTreeMap<InstanceId, Member>,
+    /// In the order of their ids.
+    pub(super) by_id: BTreeSet<Member>,
     /// Labels that answer a while longer than their instance was listed.
-    pub(super) lingering: HashMap<Label, Arc<Cell>>,
+    pub(super) lingering: BTreeMap<Label, Arc<Cell>>,
     pub(super) lapses: Lapses,
     pub(super) answering: usize,
     pub(super) held: usize,
@@ -77,9 +125,9 @@ impl Members {
     /// Counts a member in or out, for the service and for all.
     pub(super) fn count(&mut self, member: &Member, tally: &mut Tally, count: Count) {
         let state = member.instance().state() as usize;
-        let live = member.standing == Standing::Live;
+        let live = member.standing() == Standing::Live;
         for (figure, counts) in [
-            (&mut tally.instances[state][member.standing as usize], true),
+            (&mut tally.instances[state][member.standing() as usize], true),
             (&mut tally.answering, member.answering()),
             (&mut self.answering, member.answering()),
             (&mut tally.endless, !member.has_end()),
@@ -94,7 +142,7 @@ impl Members {
             }
         }
         let held_before = self.held;
-        if member.standing == Standing::Held {
+        if member.is_held() {
             match count {
                 Count::In => self.held += 1,
                 Count::Out => self.held -= 1,
@@ -109,7 +157,7 @@ impl Members {
 
     /// The cells whose labels have addresses: the listed and the lingering ones.
     pub(super) fn named_cells(&self) -> Vec<Arc<Cell>> {
-        let listed = self.by_id.values().map(|member| &member.cell);
+        let listed = self.by_id.iter().map(|member| &member.cell);
         listed.chain(self.lingering.values()).cloned().collect()
     }
 }

@@ -21,14 +21,14 @@ use std::sync::Arc;
 use super::Maps;
 use super::cell::Cell;
 use super::draft::{Crowds, Draft, Move};
-use super::key::Key;
+use super::key::{Hashed, Key};
 use super::lease::{LeaseTime, Renewal};
 use super::renewals::cell_key;
 use crate::registry::brake::GlobalBrake;
 use crate::registry::{Instance, InstanceId, ServiceName};
 pub use list::{Listed, Place, Remaining, Summary, Tally};
 pub use members::Standing;
-use members::{Count, Member, Members};
+use members::{Count, Lapsed, Member, Members};
 pub use names::{field_of, names_of};
 use publish::AtAddress;
 pub use settings::{AnswerSettings, Settings};
@@ -89,7 +89,7 @@ pub struct Roster {
     /// Names directly under the zone that exist for the sake of names below: how many services need each.
     protocols: HashMap<Key, usize>,
     /// Names that have changed since they were published, and the services they are of.
-    drafts: BTreeMap<Key, (ServiceName, Draft)>,
+    drafts: HashMap<Key, (ServiceName, Draft), Hashed>,
     dirty_addresses: BTreeSet<IpAddr>,
 }
 
@@ -113,7 +113,7 @@ impl Roster {
         start: LeaseStart,
         now: LeaseTime,
     ) {
-        let old = self.member(&instance.service, &instance.id).map(Member::snapshot);
+        let old = self.member(&instance.service, &instance.id).cloned();
         if start == LeaseStart::AsItIs && old.is_none() {
             return; // its lease ended meanwhile: what is not listed has no state to change
         }
@@ -123,21 +123,14 @@ impl Roster {
             (LeaseStart::Remaining(ms), _) => term.map(|_| now.plus(ms)),
             (LeaseStart::Term | LeaseStart::AsItIs, _) => term.map(|term| now.plus(term)),
         };
-        let kept = old
-            .as_ref()
-            .filter(|old| start == LeaseStart::AsItIs && old.standing != Standing::Live);
-        let cell = match kept {
-            Some(_) => Cell::lapsed(instance.clone(), deadline),
-            None => Cell::new(instance.clone(), deadline),
-        };
-        let cell = Arc::new(cell);
-        // Renewals find the new cell before the old one dies: one that meets the dead cell looks again.
-        let key = cell_key(instance.service.as_str(), instance.id.as_str());
-        maps.cells.pin().insert(key, cell.clone());
+        let kept = old.as_ref().filter(|_| start == LeaseStart::AsItIs).and_then(Member::lapse);
         let member = match kept {
-            Some(kept) => Member { cell: cell.clone(), ..kept.snapshot() },
-            None => Member::live(cell.clone()),
+            Some(kept) => Member::lapsed(Cell::lapsed(instance.clone(), deadline).into(), kept),
+            None => Member::live(Cell::new(instance.clone(), deadline).into()),
         };
+        let cell = member.cell.clone();
+        // Renewals find the new cell before the old one dies: one that meets the dead cell looks again.
+        self.publish_cell(maps, &cell, member.is_held());
         if let Some(old) = old {
             let same_term = old.cell.instance.body.lease == instance.body.lease;
             if let Some(renewed) = old.cell.lease.kill().filter(|_| same_term) {
@@ -199,8 +192,7 @@ impl Roster {
         let instance = &cell.instance;
         self.take_out(maps, cell);
         self.linger_address(cell);
-        let key = cell_key(instance.service.as_str(), instance.id.as_str());
-        maps.cells.pin().remove(&key);
+        maps.cells.pin().remove(&cell_key(instance.service.as_str(), instance.id.as_str()));
         let ttl_ms = u64::from(self.settings.of(&instance.service).ttl_secs) * 1000;
         if let Some(members) = self.services.get_mut(&instance.service) {
             members.lingering.insert(instance.label.clone(), cell.clone());
@@ -245,7 +237,7 @@ impl Roster {
     }
 
     fn member(&self, service: &ServiceName, id: &InstanceId) -> Option<&Member> {
-        self.services.get(service)?.by_id.get(id)
+        self.services.get(service)?.by_id.get(id.as_str())
     }
 
     /// The member that a cell stands for, if it still does.
@@ -255,22 +247,21 @@ impl Roster {
     }
 
     fn is_held(&self, cell: &Arc<Cell>) -> bool {
-        self.member_of(cell).is_some_and(|member| member.standing == Standing::Held)
+        self.member_of(cell).is_some_and(Member::is_held)
     }
 
     /// Lists a member. One that is not live keeps its place and time: what waits for them knows it by name.
     fn put_in(&mut self, maps: &Maps, member: Member) {
         let cell = member.cell.clone();
-        self.publish_label(maps, &cell, member.standing == Standing::Held);
         self.enter_addresses(&cell);
-        if member.standing == Standing::Live {
+        if member.standing() == Standing::Live {
             self.wheel.insert(cell.clone());
         }
         self.answer(maps, &member, Move::In);
         let service = cell.instance.service.clone();
         let members = self.services.entry(service.clone()).or_default();
         members.count(&member, &mut self.tally, Count::In);
-        members.by_id.insert(cell.instance.id.clone(), member);
+        members.by_id.insert(member);
         self.tally.services += usize::from(members.by_id.len() == 1);
         if let Some(lingering) = members.lingering.remove(&cell.instance.label) {
             self.leave_addresses(&lingering);
@@ -281,7 +272,7 @@ impl Roster {
     fn take_out(&mut self, maps: &Maps, cell: &Arc<Cell>) {
         let instance = &cell.instance;
         let Some(members) = self.services.get_mut(&instance.service) else { return };
-        if let Some(member) = members.by_id.remove(&instance.id) {
+        if let Some(member) = members.by_id.take(instance.id.as_str()) {
             members.count(&member, &mut self.tally, Count::Out);
             self.tally.services -= usize::from(members.by_id.is_empty());
             self.answer(maps, &member, Move::Out);
@@ -298,20 +289,21 @@ impl Roster {
     ) {
         let instance = &cell.instance;
         let Some(members) = self.services.get_mut(&instance.service) else { return };
-        let Some(mut member) = members.by_id.remove(&instance.id) else { return };
-        members.count(&member, &mut self.tally, Count::Out);
-        let before = member.snapshot();
-        let was_held = member.standing == Standing::Held;
-        if !was_held {
-            member.held_since = now;
-        }
-        (member.standing, member.until) = (standing, until);
-        members.count(&member, &mut self.tally, Count::In);
-        let after = member.snapshot();
-        members.by_id.insert(instance.id.clone(), member);
+        let Some(before) = members.by_id.take(instance.id.as_str()) else { return };
+        let held_since = match before.lapse() {
+            Some(lapsed) if before.is_held() => lapsed.held_since,
+            _ => now,
+        };
+        let after = match standing {
+            Standing::Live => Member::live(cell.clone()),
+            _ => Member::lapsed(cell.clone(), Lapsed { standing, until, held_since }),
+        };
+        members.count(&before, &mut self.tally, Count::Out);
+        members.count(&after, &mut self.tally, Count::In);
+        members.by_id.insert(after.clone());
         self.change_standing(maps, &before, &after);
-        if was_held != (standing == Standing::Held) {
-            self.publish_label(maps, cell, !was_held);
+        if before.is_held() != after.is_held() {
+            self.publish_label(maps, cell, after.is_held());
         }
         let place = (instance.service.clone(), instance.id.clone());
         match standing {

@@ -1,7 +1,7 @@
 //! Which names an instance is found at.
 
 use super::super::key::Key;
-use crate::registry::{Instance, Protocol, ServiceName, Tag};
+use crate::registry::{Instance, Protocol, ServiceName, tag_label};
 
 /// A name of a service that answers for an instance.
 pub(super) struct Named {
@@ -28,11 +28,11 @@ pub(super) fn service_key(service: &ServiceName) -> Key {
 pub(super) fn answered(instance: &Instance) -> Vec<Named> {
     let (service, body) = (instance.service.as_str(), &instance.body);
     let main = [&*format!("_{service}"), protocol_label(body.protocol)];
-    let mut names = vec![
-        Named::new(&[service], Some(body.port), true),
-        Named::new(&main, Some(body.port), false),
-    ];
-    for tag in body.tag_labels() {
+    let tags = body.tag_labels();
+    let mut names = Vec::with_capacity(2 + tags.len() + 2 * body.ports.len());
+    names.push(Named::new(&[service], Some(body.port), true));
+    names.push(Named::new(&main, Some(body.port), false));
+    for tag in tags {
         names.push(Named::new(&[&tag, service], Some(body.port), true));
     }
     if !body.ports.is_empty() {
@@ -56,13 +56,13 @@ pub fn names_of(instance: &Instance) -> Vec<Box<[u8]>> {
 pub fn field_of(instance: &Instance, name: &[u8]) -> &'static str {
     let service = instance.service.as_str();
     let is = |labels: &[&str]| Key::of(labels).octets() == name;
-    let is_tag = |tag: &Tag| tag.label().is_some_and(|label| is(&[&label, service]));
+    let is_tag = |tag: &str| tag_label(tag).is_some_and(|label| is(&[&label, service]));
     let is_port = |port: &str| is(&port_labels(&format!("_{port}"), service));
     if is(&[instance.label.as_str(), service]) {
         "id"
-    } else if instance.body.version.as_ref().is_some_and(is_tag) {
+    } else if instance.body.texts.version().is_some_and(is_tag) {
         "version"
-    } else if instance.body.tags.iter().any(is_tag) {
+    } else if instance.body.texts.tags().any(is_tag) {
         "tags"
     } else if instance.body.ports.iter().any(|(port, _)| is_port(port.as_str())) {
         "ports"

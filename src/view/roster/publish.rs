@@ -11,9 +11,11 @@ use super::super::Maps;
 use super::super::cell::Cell;
 use super::super::draft::{Draft, Move, Part};
 use super::super::key::Key;
+use super::super::made::Made;
 use super::super::node::{Labelled, Node, Pointers};
+use super::super::renewals::cell_key;
 use super::names::{Named, answered, protocol_parent, service_key};
-use super::{Member, Place, Roster, Standing};
+use super::{Member, Place, Roster};
 use crate::registry::ServiceName;
 
 /// Instances that PTR names for one address at most: a reply over UDP has room for no more.
@@ -39,8 +41,9 @@ impl Roster {
         for address in kept {
             self.publish_address(maps, *address);
         }
+        let mut made = Made::default();
         for (key, (service, draft)) in drafts {
-            self.close(maps, key, &service, draft);
+            self.close(maps, key, &service, draft, &mut made);
         }
         for address in gone {
             self.publish_address(maps, *address);
@@ -48,10 +51,21 @@ impl Roster {
         changed
     }
 
+    /// What renewals find: the instance's own name, or its id where that is another.
+    pub(super) fn publish_cell(&self, maps: &Maps, cell: &Arc<Cell>, held: bool) {
+        self.publish_label(maps, cell, held);
+        let instance = &cell.instance;
+        if !instance.has_id_as_label() {
+            let key = cell_key(instance.service.as_str(), instance.id.as_str());
+            maps.cells.pin().insert(key, cell.clone());
+        }
+    }
+
     /// The instance's own name, in every state while it is listed.
     pub(super) fn publish_label(&self, maps: &Maps, cell: &Arc<Cell>, held: bool) {
         let settings = self.settings.of(&cell.instance.service);
-        let labelled = Labelled { cell: cell.clone(), settings, held };
+        let has_id = cell.instance.has_id_as_label();
+        let labelled = Labelled { cell: cell.clone(), settings, held, has_id };
         maps.labels.pin().insert(label_key(cell), labelled);
     }
 
@@ -80,8 +94,7 @@ impl Roster {
 
     /// Moves a member whose standing has changed into the answers, or out of them.
     pub(super) fn change_standing(&mut self, maps: &Maps, before: &Member, after: &Member) {
-        let held = |member: &Member| member.standing == Standing::Held;
-        if (before.answering(), held(before)) == (after.answering(), held(after)) {
+        if (before.answering(), before.is_held()) == (after.answering(), after.is_held()) {
             return;
         }
         for named in answered(after.instance()) {
@@ -115,10 +128,17 @@ impl Roster {
         &mut draft.or_insert_with_key(|key| (service.clone(), open(key))).1
     }
 
-    fn close(&mut self, maps: &Maps, key: Key, service: &ServiceName, draft: Draft) {
+    fn close(
+        &mut self,
+        maps: &Maps,
+        key: Key,
+        service: &ServiceName,
+        draft: Draft,
+        made: &mut Made,
+    ) {
         let names = maps.names.pin();
         let before = names.get(&key);
-        let (node, crowds) = draft.close(self.settings.of(service), before);
+        let (node, crowds) = draft.close(self.settings.of(service), before, made);
         if !crowds.is_empty() {
             self.crowds.insert(key.clone(), crowds);
         }
@@ -163,7 +183,7 @@ impl Roster {
 
     pub(super) fn enter_addresses(&mut self, cell: &Arc<Cell>) {
         if self.settings.reverse {
-            for address in &cell.instance.body.addresses {
+            for address in cell.instance.body.addresses.iter() {
                 let at = self.by_address.entry(*address).or_default();
                 let lingers = cell.lease.is_dead();
                 let cells = if lingers { &mut at.lingering } else { &mut at.listed };
@@ -176,7 +196,7 @@ impl Roster {
     /// The instance is no longer listed, and its label still answers.
     pub(super) fn linger_address(&mut self, cell: &Arc<Cell>) {
         let place = place_of(cell);
-        for address in &cell.instance.body.addresses {
+        for address in cell.instance.body.addresses.iter() {
             let Some(at) = self.by_address.get_mut(address) else { continue };
             if at.listed.get(&place).is_some_and(|there| Arc::ptr_eq(there, cell)) {
                 at.listed.remove(&place);
@@ -188,7 +208,7 @@ impl Roster {
 
     pub(super) fn leave_addresses(&mut self, cell: &Arc<Cell>) {
         let place = place_of(cell);
-        for address in &cell.instance.body.addresses {
+        for address in cell.instance.body.addresses.iter() {
             let Some(at) = self.by_address.get_mut(address) else { continue };
             for cells in [&mut at.listed, &mut at.lingering] {
                 // The instance may be there with a new cell.
@@ -221,7 +241,7 @@ impl Roster {
 fn move_in(draft: &mut Draft, named: &Named, member: &Member, answering: bool, way: Move) {
     if let (true, Some(port)) = (answering, named.port) {
         draft.answer(Part { cell: &member.cell, port, addresses: named.addresses }, way);
-        if member.standing == Standing::Held {
+        if member.is_held() {
             draft.hold(way);
         }
     }

@@ -10,13 +10,16 @@ pub struct AnswerSettings {
     /// The longest TTL of a record, in seconds.
     pub ttl_secs: u32,
     /// The most records of an answer; 0: all.
-    pub max_answers: usize,
+    pub max_answers: u32,
 }
 
 impl AnswerSettings {
     /// The most records of an answer, where all are no bound.
     pub fn most(self) -> usize {
-        if self.max_answers == 0 { usize::MAX } else { self.max_answers }
+        match self.max_answers {
+            0 => usize::MAX,
+            most => usize::try_from(most).unwrap_or(usize::MAX),
+        }
     }
 }
 
