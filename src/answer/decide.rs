@@ -233,7 +233,7 @@ fn look_up<'a>(
         Kind::Reverse => in_addresses(sources, zone, name, rtype),
         Kind::File => None,
     };
-    end.map_or_else(|| in_file(sources, zone, name, rtype), Found::End)
+    end.map_or_else(|| in_file(sources, zone, name, rtype, listed), Found::End)
 }
 
 fn in_registry<'a>(
@@ -294,7 +294,13 @@ fn in_addresses<'a>(
 }
 
 /// Walks from the zone's own name down to `name`, as far as names exist.
-fn in_file<'a>(sources: Sources<'a>, zone: &'a Zone, name: &Name, rtype: u16) -> Found<'a> {
+fn in_file<'a>(
+    sources: Sources<'a>,
+    zone: &'a Zone,
+    name: &Name,
+    rtype: u16,
+    listed: Listed<'a>,
+) -> Found<'a> {
     let octets = zone.name().len();
     // Until the registry is loaded it may yet have any name that the file does not have as an owner.
     let or_not_ready = |end| {
@@ -311,8 +317,12 @@ fn in_file<'a>(sources: Sources<'a>, zone: &'a Zone, name: &Name, rtype: u16) ->
             let octets = name.suffix(labels).len();
             return Found::End(End::Referral { zone, ns, octets });
         }
-        let listed = || zone.kind() == Kind::Registry && sources.reader.has(Sought::new(relative));
-        let exists = node.is_some() || listed();
+        let is_listed = || match (zone.kind(), listed) {
+            (Kind::Registry, Listed::Nothing) if is_whole => false,
+            (Kind::Registry, _) => sources.reader.has(Sought::new(relative)),
+            _ => false,
+        };
+        let exists = node.is_some() || is_listed();
         if !exists {
             let encloser = name.relative(labels - 1, octets);
             return match wildcard(zone, encloser, name, labels) {

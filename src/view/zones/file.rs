@@ -58,6 +58,8 @@ pub struct FileZone {
     file: Arc<str>,
     /// By name relative to the origin, in lower-case wire form without the root.
     nodes: HashMap<Box<[u8]>, FileNode, Hashing>,
+    /// Whether any name is a wildcard.
+    has_wildcards: bool,
     records: usize,
 }
 
@@ -95,7 +97,7 @@ impl FileZone {
     /// An empty zone: its name in lower-case wire form with the root, and the file it comes from.
     pub fn new(origin: Box<[u8]>, file: &str) -> Self {
         let nodes = HashMap::from_iter([(Box::default(), FileNode::default())]);
-        Self { origin, file: file.into(), nodes, records: 0 }
+        Self { origin, file: file.into(), nodes, has_wildcards: false, records: 0 }
     }
 
     /// The zone's name in lower-case wire form with the root.
@@ -115,7 +117,7 @@ impl FileZone {
 
     /// What it has at `*` below a name relative to its own.
     pub fn wildcard(&self, relative: &[u8]) -> Option<&FileNode> {
-        if !self.node(relative)?.wildcard {
+        if !self.has_wildcards || !self.node(relative)?.wildcard {
             return None;
         }
         let mut key = [0; MAX_NAME + 2];
@@ -209,6 +211,7 @@ impl FileZone {
             && let Some(parent) = self.nodes.get_mut(owner.relative(parent, self.origin.len()))
         {
             parent.wildcard = true;
+            self.has_wildcards = true;
         }
     }
 
