@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::lease::LeaseTime;
-use super::record::Record;
+use super::record::{Record, TTL_AT};
 
 /// Records of a chunk at most: what a change copies, and more than a reply over UDP has room for.
 pub const CHUNK_RECORDS: usize = 128;
@@ -48,35 +48,92 @@ impl Uneven {
     }
 }
 
+/// The octets of a chunk that is being made.
+#[derive(Debug)]
+struct LaidOut {
+    octets: Vec<u8>,
+    /// Where each record's octets end.
+    ends: Vec<u16>,
+    /// The least deadline, in milliseconds.
+    until: u64,
+}
+
+impl Default for LaidOut {
+    fn default() -> Self {
+        Self { octets: Vec::new(), ends: Vec::with_capacity(CHUNK_RECORDS), until: u64::MAX }
+    }
+}
+
+impl LaidOut {
+    fn encode<R: Record>(&mut self, record: &R, ttl: u32) {
+        record.encode(ttl, &mut self.octets);
+        self.until = self.until.min(record.deadline().map_or(u64::MAX, LeaseTime::millis));
+        self.end();
+    }
+
+    fn copy<R: Record>(&mut self, base: &Chunk<R>, record: usize) {
+        self.octets.extend_from_slice(base.octets(record..record + 1));
+        self.end();
+    }
+
+    fn end(&mut self) {
+        // 128 records of at most 434 octets.
+        self.ends.push(u16::try_from(self.octets.len()).unwrap_or(u16::MAX));
+    }
+
+    fn lay_out_from<R: Record>(&mut self, records: &[R], ttl: u32, base: &Chunk<R>) {
+        self.octets.reserve(base.octets.len() + base.octets.len() / base.len().max(1));
+        self.until = base.until.load(Ordering::Relaxed);
+        let mut at = 0;
+        for record in records {
+            if base.records.get(at).is_some_and(|there| there.is(record)) {
+                self.copy(base, at);
+                at += 1;
+                continue;
+            }
+            let before = |there: &R| there.order(record).is_lt();
+            while base.records.get(at).is_some_and(before) {
+                at += 1;
+            }
+            match base.records.get(at) {
+                Some(there) if there.is(record) => self.copy(base, at),
+                _ => self.encode(record, ttl),
+            }
+            // What had its place is not to come any more.
+            at +=
+                usize::from(base.records.get(at).is_some_and(|there| there.order(record).is_eq()));
+        }
+    }
+}
+
 impl<R: Record> Chunk<R> {
-    /// A chunk of records whose octets have this TTL in seconds.
-    pub(super) fn new(records: Vec<R>, ttl: u32) -> Self {
-        let mut octets = Vec::new();
-        if let Some(first) = records.first() {
-            first.encode(ttl, &mut octets); // mostly all are as long
-            octets = Vec::with_capacity(octets.len() * records.len());
+    /// A chunk of records whose octets have this TTL in seconds. What `base`, in the same order, has of them is not encoded
+    /// again, and no cell of these is read: it may lie in memory that nobody has asked for in a while.
+    pub(super) fn new(records: Vec<R>, ttl: u32, base: Option<&Self>) -> Self {
+        let mut laid_out = LaidOut::default();
+        match base.filter(|base| base.ttl() == Some(ttl)) {
+            Some(base) => laid_out.lay_out_from(&records, ttl, base),
+            None => records.iter().for_each(|record| laid_out.encode(record, ttl)),
         }
-        let mut ends = Vec::with_capacity(records.len());
-        for record in &records {
-            record.encode(ttl, &mut octets);
-            // 128 records of at most 434 octets.
-            ends.push(u16::try_from(octets.len()).unwrap_or(u16::MAX));
-        }
+        let LaidOut { octets, mut ends, until } = laid_out;
         let even = ends.first().copied().unwrap_or_default();
         let all_even =
             (1..).zip(&ends).all(|(count, end)| usize::from(*end) == count * usize::from(even));
         if all_even {
             ends.clear();
         }
-        let chunk = Self {
+        Self {
             even,
             uneven: Uneven::of(&records, ends),
             octets: octets.into(),
             records: records.into(),
-            until: AtomicU64::new(0),
-        };
-        chunk.look_again();
-        chunk
+            until: AtomicU64::new(until),
+        }
+    }
+
+    /// The TTL that stands in the octets, in seconds.
+    fn ttl(&self) -> Option<u32> {
+        self.octets.get(TTL_AT..).and_then(<[u8]>::first_chunk).map(|ttl| u32::from_be_bytes(*ttl))
     }
 
     /// The records.

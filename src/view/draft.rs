@@ -89,7 +89,7 @@ impl Draft {
 
     /// Puts a member into the answers, or takes it out.
     pub(super) fn answer(&mut self, part: Part<'_>, way: Move) {
-        let srv = Srv { port: part.port, cell: part.cell.clone() };
+        let srv = Srv::new(part.cell.clone(), part.port);
         self.srv.change(&srv, |_| (way == Move::In).then(|| srv.clone()));
         if part.addresses {
             for v4 in part.cell.v4() {

@@ -27,31 +27,40 @@ struct Priority<R> {
 #[derive(Debug)]
 enum Leaf<R> {
     Closed(Arc<Chunk<R>>),
-    Open(Vec<R>),
+    /// Its records, and the chunk that had most of them.
+    Open(Vec<R>, Option<Arc<Chunk<R>>>),
 }
 
 impl<R: Record> Leaf<R> {
     fn records(&self) -> &[R] {
         match self {
             Leaf::Closed(chunk) => chunk.records(),
-            Leaf::Open(records) => records,
+            Leaf::Open(records, _) => records,
         }
     }
 
     fn open(&mut self) -> &mut Vec<R> {
         if let Leaf::Closed(chunk) = self {
-            *self = Leaf::Open(chunk.records().to_vec());
+            *self = Leaf::Open(chunk.records().to_vec(), Some(chunk.clone()));
         }
         match self {
-            Leaf::Open(records) => records,
+            Leaf::Open(records, _) => records,
             Leaf::Closed(_) => unreachable!("it was opened above"),
+        }
+    }
+
+    /// The chunk that had most of its records.
+    fn base(&self) -> Option<Arc<Chunk<R>>> {
+        match self {
+            Leaf::Closed(chunk) => Some(chunk.clone()),
+            Leaf::Open(_, base) => base.clone(),
         }
     }
 
     fn close(self, ttl: u32, made: &mut MadeOf<R>) -> Arc<Chunk<R>> {
         match self {
             Leaf::Closed(chunk) => chunk,
-            Leaf::Open(records) => made.chunk(records, ttl),
+            Leaf::Open(records, base) => made.chunk(records, ttl, base.as_deref()),
         }
     }
 }
@@ -79,7 +88,7 @@ impl<R: Record> Leaves<R> {
         let priority = record.priority();
         let at = self.0.partition_point(|other| other.priority < priority);
         if self.0.get(at).is_none_or(|other| other.priority != priority) {
-            let leaves = vec![Leaf::Open(Vec::new())];
+            let leaves = vec![Leaf::Open(Vec::new(), None)];
             self.0.insert(at, Priority { priority, leaves });
         }
         let Some(priority) = self.0.get_mut(at) else { return };
@@ -116,7 +125,8 @@ impl<R: Record> Priority<R> {
         }
         if records.len() > CHUNK_RECORDS {
             let second = records.split_off(records.len() / 2);
-            self.leaves.insert(at + 1, Leaf::Open(second));
+            let base = leaf.base();
+            self.leaves.insert(at + 1, Leaf::Open(second, base));
         } else if records.is_empty() {
             self.leaves.remove(at);
         } else if records.len() < FEW_RECORDS {
@@ -150,10 +160,12 @@ mod tests {
     use super::*;
 
     fn srv(id: u16, priority: u16) -> Srv {
-        let cell = cell("web", &format!("web-{id:05}"), &["10.0.0.1"], None, |body| {
+        // Most are as long as each other and weigh as much.
+        let cell = cell("web", &format!("web-{:03}", id + 700), &["10.0.0.1"], None, |body| {
             body.priority = priority;
+            body.weight = if id.is_multiple_of(50) { 2 } else { 1 };
         });
-        Srv { port: 1, cell }
+        Srv::new(cell, 1)
     }
 
     fn listed(rrset: Option<&RRset<Srv>>) -> Vec<(u16, String)> {
@@ -172,18 +184,28 @@ mod tests {
         ) {
             let mut model = BTreeMap::new();
             let mut rrset = None;
-            for changes in changes.chunks(publish_every) {
+            for (nth, changes) in changes.chunks(publish_every).enumerate() {
                 let mut leaves = Leaves::of(rrset.as_ref());
+                let ttl = if nth / 5 % 2 == 0 { 5 } else { 6 };
+                if nth % 5 == 0 {
+                    leaves.open_all();
+                }
                 for (id, priority, add) in changes {
                     let record = srv(*id, *priority);
                     let key = (*priority, record.cell.instance.id.to_string());
                     leaves.change(&record, |_| add.then(|| record.clone()));
                     if *add { model.insert(key, ()); } else { model.remove(&key); }
                 }
-                rrset = leaves.close(5, 0, &mut MadeOf::default());
+                rrset = leaves.close(ttl, 0, &mut MadeOf::default());
                 prop_assert_eq!(listed(rrset.as_ref()), model.keys().cloned().collect::<Vec<_>>());
                 for chunk in rrset.iter().flat_map(RRset::priorities).flatten() {
                     prop_assert!((1..=CHUNK_RECORDS).contains(&chunk.len()));
+                    let anew = Chunk::new(chunk.records().to_vec(), ttl, None);
+                    prop_assert_eq!(chunk.all_octets(), anew.all_octets());
+                    prop_assert_eq!(chunk.weight(), anew.weight());
+                    for at in 0..chunk.len() {
+                        prop_assert_eq!(chunk.octets(at..at + 1), anew.octets(at..at + 1));
+                    }
                 }
             }
         }

@@ -29,8 +29,13 @@ impl<R> Default for MadeOf<R> {
 
 impl<R: Record> MadeOf<R> {
     /// The chunk of these records, of which there is one at least: another name's, if that has the same ones. All records
-    /// of an instance have one TTL, for it is the service's.
-    pub(super) fn chunk(&mut self, records: Vec<R>, ttl: u32) -> Arc<Chunk<R>> {
+    /// of an instance have one TTL, for it is the service's. `base` had most of them.
+    pub(super) fn chunk(
+        &mut self,
+        records: Vec<R>,
+        ttl: u32,
+        base: Option<&Chunk<R>>,
+    ) -> Arc<Chunk<R>> {
         let first = records.first().and_then(Record::cell).map_or(std::ptr::null(), Arc::as_ptr);
         let key = (first, records.len());
         if let Some(chunk) = self.0.get(&key)
@@ -38,7 +43,7 @@ impl<R: Record> MadeOf<R> {
         {
             return chunk.clone();
         }
-        let chunk = Arc::new(Chunk::new(records, ttl));
+        let chunk = Arc::new(Chunk::new(records, ttl, base));
         self.0.insert(key, chunk.clone());
         chunk
     }

@@ -101,8 +101,19 @@ impl Sharers {
 pub struct Srv {
     /// The port.
     pub port: u16,
+    /// The instance's, here too: who goes through many records need not read their cells.
+    weight: u16,
+    priority: u16,
     /// The instance.
     pub cell: Arc<Cell>,
+}
+
+impl Srv {
+    /// The record of an instance and one of its ports.
+    pub fn new(cell: Arc<Cell>, port: u16) -> Self {
+        let body = &cell.instance.body;
+        Self { port, weight: body.weight, priority: body.priority, cell }
+    }
 }
 
 impl<A> Address<A> {
@@ -164,11 +175,11 @@ impl Record for Srv {
     const EVERY_PRIORITY: bool = true;
 
     fn priority(&self) -> u16 {
-        self.cell.instance.body.priority
+        self.priority
     }
 
     fn weight(&self) -> u32 {
-        self.cell.instance.body.weight.into()
+        self.weight.into()
     }
 
     fn deadline(&self) -> Option<LeaseTime> {
@@ -190,8 +201,7 @@ impl Record for Srv {
     /// The SRV record as far as its target goes without the zone's name, which is the reply's, then the addresses of
     /// the target: IPv4 before IPv6.
     fn encode(&self, ttl: u32, octets: &mut Vec<u8>) {
-        let body = &self.cell.instance.body;
-        let (priority, weight) = (body.priority.to_be_bytes(), body.weight.to_be_bytes());
+        let (priority, weight) = (self.priority.to_be_bytes(), self.weight.to_be_bytes());
         let mut room = [0; wire::MAX_NAME];
         let host = self.cell.host(&mut room);
         encode(octets, types::SRV, ttl, &[&priority, &weight, &self.port.to_be_bytes(), host]);
