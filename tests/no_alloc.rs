@@ -72,15 +72,16 @@ ns.sub A 192.0.2.2
 const NOW: LeaseTime = LeaseTime::from_millis(1000);
 
 fn instance(number: u8) -> Instance {
-    let id = format!("web-{number}");
+    let id = InstanceId::parse(&format!("web-{number}")).unwrap();
+    let label = Label::candidates(&id).next().unwrap();
     let mut body = Body::new([10, 0, 0, number].into(), 8080, LeaseTerm::Secs(30));
     body.addresses =
         vec![[10, 0, 0, number].into(), [0xfd00, 0, 0, 0, 0, 0, 0, number.into()].into()].into();
     body.weight = number.into();
     Instance {
         service: ServiceName::parse("web").unwrap(),
-        id: InstanceId::parse(&id).unwrap(),
-        label: Label::stored(&id).unwrap(),
+        label,
+        id,
         body,
         declared: Declared { state: State::Up, reason: "".into() },
         override_: None,

@@ -176,10 +176,11 @@ mod tests {
             file: "a.zone".into(),
             line: 7,
         };
+        let label = Label::candidates(&id).next().unwrap();
         for (refusal, status, field) in [
             (Refusal::NotListed, 404, None),
             (Refusal::TagIsLabel { tag, holder: id }, 409, Some("tags")),
-            (Refusal::LabelIsTag { label: Label::stored("web-1").unwrap() }, 409, Some("id")),
+            (Refusal::LabelIsTag { label }, 409, Some("id")),
             (zone_file, 409, Some("version")),
             (Refusal::Full { what: "instances", most: 2 }, 409, None),
             (Refusal::Unavailable("loading".into()), 503, None),

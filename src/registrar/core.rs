@@ -82,7 +82,7 @@ impl Core {
     /// Loads everything that is stored, and says so to readers. `None` if `stop` said to leave off.
     pub fn load(
         &mut self,
-        now: impl Fn() -> LeaseTime,
+        now: impl Fn() -> LeaseTime + Send,
         stop: impl Fn() -> bool,
     ) -> Result<Option<Loaded>, StoreError> {
         let Self { registry, store, view, .. } = self;

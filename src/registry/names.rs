@@ -167,13 +167,12 @@ impl Label {
         }
     }
 
-    /// A label as the store kept it.
-    pub fn stored(text: &str) -> Result<Self, Invalid> {
-        if is_ldh_label(text) {
-            Ok(Self(text.into()))
-        } else {
-            Err(Invalid::new("label", format!("`{text}` is not a label")))
+    /// The label of `id` as the store kept it.
+    pub fn stored(id: &InstanceId, text: &str) -> Result<Self, Invalid> {
+        if !is_ldh_label(text) {
+            return Err(Invalid::new("label", format!("`{text}` is not a label")));
         }
+        Ok(Self(if id.as_str() == text { id.0.clone() } else { text.into() }))
     }
 
     /// The labels that may stand for `id`, best first: the id itself if it is an LDH label in lower case, then
@@ -242,10 +241,19 @@ pub(super) fn check_text(field: &str, text: &str, most: usize) -> Result<(), Inv
             format!("has {} octets, must have 1 to {most}", text.len()),
         ));
     }
-    if text.chars().any(char::is_control) {
+    if has_control(text) {
         return Err(Invalid::new(field, "must not hold control characters"));
     }
     Ok(())
+}
+
+/// Whether a text holds a control character.
+pub(super) fn has_control(text: &str) -> bool {
+    if text.is_ascii() {
+        text.bytes().any(|octet| octet.is_ascii_control())
+    } else {
+        text.chars().any(char::is_control)
+    }
 }
 
 fn is_ldh(c: char) -> bool {
@@ -256,7 +264,7 @@ fn is_ldh(c: char) -> bool {
 fn is_ldh_label(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= MAX_LABEL_OCTETS
-        && text.chars().all(|c| is_ldh(c) && !c.is_ascii_uppercase())
+        && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 
 use super::instance::{MAX_META_OCTETS, MAX_TAGS, check_count};
-use super::names::{Invalid, MAX_TAG_OCTETS, Tag, check_text};
+use super::names::{Invalid, MAX_TAG_OCTETS, Tag, check_text, has_control};
 
 /// Addresses in the order given. Most instances have one, which lies here.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl fmt::Debug for Addresses {
 pub struct Texts(Box<str>);
 
 /// Between version, tags and metadata.
-const PART: char = '\x1f';
+const PART: &str = "\x1f";
 
 impl Texts {
     /// Tags and keys in their order, each tag once; the error names the field `tags`, `meta` or a key of that.
@@ -94,12 +94,15 @@ impl Texts {
     /// field is `version`, `tags` or as `meta`.
     pub fn stored(version: Option<&str>, tags: &str, meta: &str) -> Result<Self, Invalid> {
         let version = version.map(|version| Tag::parse("version", version)).transpose()?;
-        lines(tags).try_for_each(|tag| check_text("tags", tag, MAX_TAG_OCTETS))?;
-        if lines(meta).count() % 2 == 1 {
+        let (mut in_order, mut before) = (true, None);
+        for tag in lines(tags) {
+            check_text("tags", tag, MAX_TAG_OCTETS)?;
+            in_order &= before.replace(tag) < Some(tag);
+        }
+        if !meta.is_empty() && meta.bytes().filter(|octet| *octet == b'\n').count() % 2 == 0 {
             return Err(Invalid::new("meta", "has a key without a value"));
         }
-        let in_order = lines(tags).is_sorted_by(|one, next| one < next)
-            && pairs(meta).is_sorted_by(|(one, _), (next, _)| one < next);
+        in_order &= pairs(meta).is_sorted_by(|(one, _), (next, _)| one < next);
         if !in_order || lines(tags).count() > MAX_TAGS {
             let tags = lines(tags).map(|tag| Tag::parse("tags", tag)).collect::<Result<_, _>>()?;
             return Self::new(version.as_ref(), tags, pairs(meta));
@@ -113,7 +116,7 @@ impl Texts {
         if version.is_empty() && tags.is_empty() && meta.is_empty() {
             return Self::default();
         }
-        Self(format!("{version}{PART}{tags}{PART}{meta}").into())
+        Self([version, tags, meta].join(PART).into())
     }
 
     fn part(&self, part: usize) -> &str {
@@ -174,22 +177,22 @@ impl fmt::Debug for Reason {
 }
 
 /// Checks metadata that is sorted by key.
-fn check<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Result<(), Invalid> {
-    let octets: usize = pairs.clone().map(|(key, value)| key.len() + value.len()).sum();
-    if octets > MAX_META_OCTETS {
-        let reason = format!("has {octets} octets, may have {MAX_META_OCTETS}");
-        return Err(Invalid::new("meta", reason));
-    }
+fn check<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(), Invalid> {
     let field = |key: &str| format!("meta.{}", key.escape_debug());
-    let mut before = None;
+    let (mut octets, mut before) = (0, None);
     for (key, value) in pairs {
-        if key.is_empty() || key.chars().chain(value.chars()).any(char::is_control) {
+        if key.is_empty() || has_control(key) || has_control(value) {
             let reason = "needs a key, and must not hold control characters";
             return Err(Invalid::new(field(key), reason));
         }
         if before.replace(key) == Some(key) {
             return Err(Invalid::new(field(key), "is given twice"));
         }
+        octets += key.len() + value.len();
+    }
+    if octets > MAX_META_OCTETS {
+        let reason = format!("has {octets} octets, may have {MAX_META_OCTETS}");
+        return Err(Invalid::new("meta", reason));
     }
     Ok(())
 }

@@ -163,10 +163,11 @@ pub(super) fn parse(row: &Row<'_>) -> Result<Stored, Invalid> {
         weight: columns.integer(Column::Weight)?,
         priority: columns.integer(Column::Priority)?,
     };
+    let id = InstanceId::parse(columns.text(Column::Id)?)?;
     let instance = Instance {
         service: ServiceName::parse(columns.text(Column::Service)?)?,
-        id: InstanceId::parse(columns.text(Column::Id)?)?,
-        label: Label::stored(columns.text(Column::Label)?)?,
+        label: Label::stored(&id, columns.text(Column::Label)?)?,
+        id,
         body: body.checked()?,
         declared: declared(
             (Column::State, columns.text(Column::State)?),

@@ -81,6 +81,16 @@ impl LaidOut {
         self.ends.push(u16::try_from(self.octets.len()).unwrap_or(u16::MAX));
     }
 
+    fn lay_out<R: Record>(&mut self, records: &[R], ttl: u32) {
+        for record in records {
+            self.encode(record, ttl);
+            if self.ends.len() == 1 {
+                // Mostly all are as long as the first.
+                self.octets.reserve_exact(self.octets.len() * (records.len() - 1));
+            }
+        }
+    }
+
     fn lay_out_from<R: Record>(&mut self, records: &[R], ttl: u32, base: &Chunk<R>) {
         self.octets.reserve(base.octets.len() + base.octets.len() / base.len().max(1));
         self.until = base.until.load(Ordering::Relaxed);
@@ -113,7 +123,7 @@ impl<R: Record> Chunk<R> {
         let mut laid_out = LaidOut::default();
         match base.filter(|base| base.ttl() == Some(ttl)) {
             Some(base) => laid_out.lay_out_from(&records, ttl, base),
-            None => records.iter().for_each(|record| laid_out.encode(record, ttl)),
+            None => laid_out.lay_out(&records, ttl),
         }
         let LaidOut { octets, mut ends, until } = laid_out;
         let even = ends.first().copied().unwrap_or_default();

@@ -112,9 +112,16 @@ impl<R: Record> Priority<R> {
         let goes_before = |leaf: &Leaf<R>| {
             leaf.records().first().is_some_and(|first| first.order(record).is_le())
         };
-        let at = self.leaves.partition_point(goes_before).saturating_sub(1);
+        let at = match self.leaves.len() {
+            1 => 0,
+            _ => self.leaves.partition_point(goes_before).saturating_sub(1),
+        };
         let Some(leaf) = self.leaves.get_mut(at) else { return };
-        let place = leaf.records().binary_search_by(|other| other.order(record));
+        let place = match leaf.records().last() {
+            // While everything is loaded it is always so, and comparing reads the cells.
+            Some(last) if last.order(record).is_lt() => Err(leaf.records().len()),
+            _ => leaf.records().binary_search_by(|other| other.order(record)),
+        };
         let old = place.ok().and_then(|place| leaf.records().get(place).cloned());
         let records = leaf.open();
         match (place, change(old)) {

@@ -104,10 +104,11 @@ pub(crate) fn cell(
     let mut body = Body::new(addresses[0], 8080, LeaseTerm::Secs(30));
     body.addresses = addresses;
     change(&mut body);
+    let id = InstanceId::parse(label).unwrap();
     let instance = Instance {
         service: ServiceName::parse(service).unwrap(),
-        id: InstanceId::parse(label).unwrap(),
-        label: Label::stored(label).unwrap(),
+        id: id.clone(),
+        label: Label::stored(&id, label).unwrap(),
         body,
         declared: Declared { state: State::Up, reason: "".into() },
         override_: None,

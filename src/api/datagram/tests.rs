@@ -115,7 +115,7 @@ impl Fixture {
 
 fn committed(command: Command) -> Committed {
     let listed = |service: ServiceName, id: InstanceId, body: Body| Instance {
-        label: Label::stored("web-1").unwrap(),
+        label: Label::stored(&id, "web-1").unwrap(),
         declared: crate::registry::Declared::parse(Default::default(), "").unwrap(),
         override_: None,
         registered_unix_ms: NOW,
