@@ -100,7 +100,8 @@ impl Texts {
             in_order &= before.replace(tag) < Some(tag);
         }
         if !meta.is_empty() && meta.bytes().filter(|octet| *octet == b'\n').count() % 2 == 0 {
-            return Err(Invalid::new("meta", "has a key without a value"));
+            let last = meta.rsplit('\n').next().unwrap_or_default().escape_debug();
+            return Err(Invalid::new("meta", format!("`{last}` is not followed by a value")));
         }
         in_order &= pairs(meta).is_sorted_by(|(one, _), (next, _)| one < next);
         if !in_order || lines(tags).count() > MAX_TAGS {
