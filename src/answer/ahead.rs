@@ -16,7 +16,7 @@ use crate::view::{Chunk, Labelled, Node, RRset, Reader, Record, Sought};
 pub const BATCH_QUERIES: usize = 32;
 /// Octets of a cache line.
 const CACHE_LINE: usize = 64;
-/// Octets of a chunk that are fetched: a reply over UDP holds no more.
+/// Octets of a chunk that are fetched: what most replies over UDP hold of one.
 const FETCHED: usize = 512;
 
 /// What is known of a query before it is parsed.

@@ -125,6 +125,8 @@ pub(super) fn services(
     turn: &Turn<'_, Srv>,
 ) -> Result<(), Full> {
     let start = writer.len();
+    // An alias that led here is in the answer already.
+    let before = writer.counts()[Section::Answer as usize];
     let (mut left, mut ttl) = (what.settings.most(), what.full_ttl());
     let mut fits = Ok(());
     for run in turn.clone() {
@@ -142,7 +144,7 @@ pub(super) fn services(
             break;
         }
     }
-    let count = writer.counts()[Section::Answer as usize];
+    let count = writer.counts()[Section::Answer as usize] - before;
     if what.owner != QUESTION || ttl != what.full_ttl() {
         patch_services(writer, start, what, ttl);
     }

@@ -290,6 +290,31 @@ fn a_zone_file_beside_the_registry() {
 }
 
 #[test]
+fn a_window_behind_aliases_has_the_addresses_of_its_targets_only() {
+    let mut server = beside();
+    let web: Vec<_> = (1..=5)
+        .map(|n| cell("web", &format!("web-{n}"), &[&format!("10.0.0.{n}")], None, |_| {}))
+        .collect();
+    let window = Answers { max_answers: 2, ..Answers::default() };
+    server.view.put_service("web", &web, window);
+    for (first, second) in [(1, 2), (2, 3), (3, 4), (4, 5), (5, 1)] {
+        server.check(
+            &Ask::of("short2.svc.internal. SRV"),
+            &format!(
+                "NOERROR aa
+                 ? short2.svc.internal. SRV
+                 short2.svc.internal. 60 CNAME short.svc.internal.
+                 short.svc.internal. 60 CNAME web.svc.internal.
+                 web.svc.internal. 5 SRV 0 1 8080 web-{first}.web.svc.internal.
+                 web.svc.internal. 5 SRV 0 1 8080 web-{second}.web.svc.internal.
+                 additional web-{first}.web.svc.internal. 5 A 10.0.0.{first}
+                 additional web-{second}.web.svc.internal. 5 A 10.0.0.{second}"
+            ),
+        );
+    }
+}
+
+#[test]
 fn a_zone_file_beside_reverse_names() {
     let reverse =
         "$TTL 60\n1.0.0 PTR shadowed.example.\n9.0.0 PTR router.example.\n*.7 PTR pool.example.";
