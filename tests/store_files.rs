@@ -6,6 +6,7 @@ mod store_common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -107,7 +108,9 @@ fn a_damaged_file_is_told_and_final() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[4096..].fill(0xff);
     fs::write(&path, bytes).unwrap();
-    let error = Store::open(dir.path()).and_then(|mut store| store.load(|_| {})).unwrap_err();
+    let error = Store::open(dir.path())
+        .and_then(|mut store| store.load(|_| ControlFlow::Continue(())))
+        .unwrap_err();
     assert!(error.to_string().contains("is damaged"), "{error}");
     assert!(!error.may_pass());
 }

@@ -3,6 +3,7 @@
 //! Two threads share the work: this one reads rows into the registry, another publishes them. In between go whole
 //! services, so that a service is published when it is complete.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -51,18 +52,19 @@ fn read_all(
     let mut parcel = Parcel::new();
     let mut stopped = false;
     let loaded = store.load(|stored| {
-        if stopped {
-            return;
-        }
         let Stored { instance, remaining_ms } = stored;
         let another = |(last, _): &(Arc<Instance>, u64)| last.service != instance.service;
         if parcel.len() >= INSTANCES_A_PARCEL && parcel.last().is_some_and(another) {
             let next = Parcel::with_capacity(2 * INSTANCES_A_PARCEL);
             // Nobody takes it only if the other thread has panicked, which is noticed when it is joined.
             stopped = sender.send(std::mem::replace(&mut parcel, next)).is_err() || stop();
+            if stopped {
+                return ControlFlow::Break(());
+            }
         }
         let remaining = remaining_at_start(&instance, remaining_ms);
         parcel.push((registry.restore(instance), remaining));
+        ControlFlow::Continue(())
     })?;
     if stopped {
         return Ok(None);

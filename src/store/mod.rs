@@ -16,6 +16,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -104,11 +105,14 @@ impl Store {
         Ok(Self { path, conn })
     }
 
-    /// Hands over every instance, service by service, in the order of service and id.
+    /// Hands over every instance, service by service, in the order of service and id, until `each` has had enough.
     ///
     /// A row that cannot be read is skipped and told of in [`Loaded::skipped`]: one bad row must not keep the
     /// others from being served.
-    pub fn load(&mut self, each: impl FnMut(Stored)) -> Result<Loaded, StoreError> {
+    pub fn load(
+        &mut self,
+        each: impl FnMut(Stored) -> ControlFlow<()>,
+    ) -> Result<Loaded, StoreError> {
         self.read(each).map_err(|error| match error {
             // The one row that every store has.
             rusqlite::Error::QueryReturnedNoRows => StoreError::lasting(format!(
@@ -148,7 +152,7 @@ impl Store {
         Ok(())
     }
 
-    fn read(&self, mut each: impl FnMut(Stored)) -> rusqlite::Result<Loaded> {
+    fn read(&self, mut each: impl FnMut(Stored) -> ControlFlow<()>) -> rusqlite::Result<Loaded> {
         let (revision, serial): (i64, u32) =
             self.conn.query_row("SELECT revision, serial FROM registry", [], |row| {
                 Ok((row.get(0)?, row.get(1)?))
@@ -162,7 +166,9 @@ impl Store {
             match row::parse(row) {
                 Ok(stored) => {
                     instances += 1;
-                    each(stored);
+                    if each(stored).is_break() {
+                        break;
+                    }
                 }
                 Err(_) if skipped.len() >= MAX_SKIPPED_TOLD => untold += 1,
                 Err(error) => skipped.push(format!(

@@ -1,12 +1,13 @@
 //! Tests that need the store's inside: its connection and its migrations.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use super::row::SELECT;
-use super::{Batch, FILE_NAME, Store, backup, schema};
+use super::{Batch, FILE_NAME, Store, Stored, backup, schema};
 use crate::registry::{
     Body, Change, Declared, Instance, InstanceId, Label, LeaseTerm, ServiceName, Texts,
 };
@@ -43,7 +44,11 @@ fn commit(store: &mut Store, change: &Change) -> Result<(), super::StoreError> {
 
 fn ids(store: &mut Store) -> (u64, Vec<String>) {
     let mut ids = Vec::new();
-    let loaded = store.load(|stored| ids.push(stored.instance.id.to_string())).unwrap();
+    let each = |stored: Stored| {
+        ids.push(stored.instance.id.to_string());
+        ControlFlow::Continue(())
+    };
+    let loaded = store.load(each).unwrap();
     assert_eq!(loaded.skipped, Vec::<String>::new());
     (loaded.revision, ids)
 }

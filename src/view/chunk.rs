@@ -77,7 +77,7 @@ impl LaidOut {
     }
 
     fn end(&mut self) {
-        // 128 records of at most 434 octets.
+        // 128 records of at most 369 octets.
         self.ends.push(u16::try_from(self.octets.len()).unwrap_or(u16::MAX));
     }
 
@@ -142,7 +142,7 @@ impl<R: Record> Chunk<R> {
     }
 
     /// The TTL that stands in the octets, in seconds.
-    fn ttl(&self) -> Option<u32> {
+    pub(super) fn ttl(&self) -> Option<u32> {
         self.octets.get(TTL_AT..).and_then(<[u8]>::first_chunk).map(|ttl| u32::from_be_bytes(*ttl))
     }
 

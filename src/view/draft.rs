@@ -104,12 +104,15 @@ impl Draft {
     /// The node, if the name is to exist, and what only the roster knows. Turns go on where `before` is now, so that
     /// a change does not favour the first.
     pub(super) fn close(
-        self,
+        mut self,
         settings: AnswerSettings,
         before: Option<&Node>,
         made: &mut Made,
     ) -> (Option<Node>, Crowds) {
         let ttl = settings.ttl_secs;
+        if before.is_some_and(|node| node.settings.ttl_secs != ttl) {
+            self.open_all(); // its octets have the TTL that was
+        }
         let turns = |turns: Option<u64>| turns.unwrap_or(0);
         let a_turns = turns(before.and_then(|node| node.a.as_ref()).map(RRset::turns));
         let aaaa_turns = turns(before.and_then(|node| node.aaaa.as_ref()).map(RRset::turns));
@@ -186,4 +189,30 @@ fn leave<T>(
     }
     let weight = record.weight.saturating_sub(cell.instance.body.weight.into());
     Some(Address { weight, sharers: Sharers::of(told)?, ..record })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::cell;
+    use super::*;
+
+    #[test]
+    fn a_name_that_changes_under_another_ttl_has_that_in_all_its_chunks() {
+        let cell = |n| cell("web", &format!("web-{n}"), &["10.0.0.1"], None, |_| {});
+        let close = |node: Option<&Node>, cells: &[Arc<Cell>], ttl_secs| {
+            let mut draft = Draft::of(node, Crowds::new());
+            for cell in cells {
+                draft.want(Move::In);
+                draft.answer(Part { cell, port: 80, addresses: true }, Move::In);
+            }
+            let settings = AnswerSettings { ttl_secs, ..AnswerSettings::default() };
+            draft.close(settings, node, &mut Made::default()).0.unwrap()
+        };
+        let many: Vec<_> = (0..500).map(cell).collect();
+        let before = close(None, &many, 60);
+        let after = close(Some(&before), &[cell(999)], 1);
+        let chunks: Vec<_> = after.srv.iter().flat_map(RRset::priorities).flatten().collect();
+        assert!(chunks.len() > 3);
+        assert!(chunks.iter().all(|chunk| chunk.ttl() == Some(1)));
+    }
 }

@@ -47,8 +47,9 @@ pub use roster::{
 pub use rrset::{RRset, Run, Turn};
 pub use zones::Zones;
 
-/// Services whose answers are made anew in one go: some milliseconds.
-const SERVICES_A_SLICE: usize = 500;
+/// Instances after which a slice of what is made anew ends, with the service it is in: some ten milliseconds, and a few
+/// times that where a service has as many instances as it may.
+const INSTANCES_A_SLICE: usize = 2000;
 
 /// Seeded at random for each map: who registers cannot choose names that meet in one place.
 type Hashing = foldhash::quality::RandomState;
@@ -210,7 +211,7 @@ impl View {
         let mut done = None;
         loop {
             let mut edit = self.edit(now);
-            done = edit.roster.publish_anew(&self.maps, done.as_ref(), SERVICES_A_SLICE);
+            done = edit.roster.publish_anew(&self.maps, done.as_ref(), INSTANCES_A_SLICE);
             if done.is_none() {
                 return;
             }

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -77,7 +78,11 @@ pub fn commit(store: &mut Store, changes: &[Change], revision: u64) -> Result<()
 
 pub fn load(store: &mut Store) -> (Loaded, Vec<Stored>) {
     let mut all = Vec::new();
-    let loaded = store.load(|stored| all.push(stored)).unwrap();
+    let each = |stored| {
+        all.push(stored);
+        ControlFlow::Continue(())
+    };
+    let loaded = store.load(each).unwrap();
     assert_eq!(loaded.instances, all.len());
     (loaded, all)
 }

@@ -168,7 +168,7 @@ impl Roster {
             return false;
         }
         self.set_standing(maps, cell, Standing::Live, LeaseTime::default(), now);
-        self.wheel.insert(cell.clone());
+        self.wheel.insert(cell);
         self.tally.revivals += 1;
         true
     }
@@ -215,7 +215,8 @@ impl Roster {
         true
     }
 
-    /// Makes the answers of at most `limit` services after one anew; gives the last, `None` after the end.
+    /// Makes the answers of the services after one anew, until these have `limit` instances; gives the last service,
+    /// `None` after the end.
     pub(super) fn publish_anew(
         &mut self,
         maps: &Maps,
@@ -224,14 +225,15 @@ impl Roster {
     ) -> Option<ServiceName> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let services = self.services.range::<ServiceName, _>((from, Bound::Unbounded));
-        let services: Vec<_> = services.map(|(service, _)| service.clone()).take(limit).collect();
+        let mut instances = 0;
+        let slice = services.take_while(|(_, members)| {
+            let goes_on = instances < limit;
+            instances += members.by_id.len() + members.lingering.len();
+            goes_on
+        });
+        let services: Vec<_> = slice.map(|(service, _)| service.clone()).collect();
         for service in &services {
-            let cells = self.services.get(service).map(Members::named_cells).unwrap_or_default();
-            for cell in cells {
-                self.publish_label(maps, &cell, self.is_held(&cell));
-                self.enter_addresses(&cell);
-                self.open_anew(maps, &cell);
-            }
+            self.publish_service_anew(maps, service);
         }
         services.into_iter().next_back()
     }
@@ -255,7 +257,7 @@ impl Roster {
         let cell = member.cell.clone();
         self.enter_addresses(&cell);
         if member.standing() == Standing::Live {
-            self.wheel.insert(cell.clone());
+            self.wheel.insert(&cell);
         }
         self.answer(maps, &member, Move::In);
         let service = cell.instance.service.clone();

@@ -3,7 +3,7 @@
 //! A change opens the names that it touches as drafts; publishing closes them. An instance's own name is published at
 //! once: it is there before the service's RRsets name it as a target.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -106,13 +106,18 @@ impl Roster {
         }
     }
 
-    /// Opens all names of a cell, to be made anew with other settings.
-    pub(super) fn open_anew(&mut self, maps: &Maps, cell: &Arc<Cell>) {
-        let service = &cell.instance.service;
-        let own = service_key(service);
-        let listed = self.member_of(cell).is_some();
-        let others = answered(&cell.instance).into_iter().filter(|_| listed);
-        for key in others.map(|named| named.key).chain([own]) {
+    /// Makes all names of a service anew, with other settings.
+    pub(super) fn publish_service_anew(&mut self, maps: &Maps, service: &ServiceName) {
+        let Some(members) = self.services.get(service) else { return };
+        let mut keys = HashSet::from([service_key(service)]);
+        for member in &members.by_id {
+            keys.extend(answered(member.instance()).into_iter().map(|named| named.key));
+        }
+        for cell in members.named_cells() {
+            self.publish_label(maps, &cell, self.is_held(&cell));
+            self.enter_addresses(&cell);
+        }
+        for key in keys {
             self.open(maps, key, service).open_all();
         }
     }

@@ -2,10 +2,9 @@
 //!
 //! A renewal does not touch the wheel. A cell is looked at when its deadline as it was known has passed; if it
 //! was renewed since, it is put in again at its new one. So a lease costs one look a term, whatever it is
-//! renewed. A deadline beyond the horizon is looked at there first, which also lets go of cells that were
-//! replaced long before their deadline.
+//! renewed. A deadline beyond the horizon is looked at there first.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::super::cell::Cell;
 use super::super::lease::{Judgement, LeaseTime};
@@ -18,7 +17,8 @@ const SLOTS: u64 = 16_384;
 /// Cells by when to look at them.
 #[derive(Debug)]
 pub(super) struct Wheel {
-    slots: Box<[Vec<Arc<Cell>>]>,
+    /// Not held: of a cell that was replaced, and of its instance, nothing is kept until then.
+    slots: Box<[Vec<Weak<Cell>>]>,
     /// The number of the first slot that has not been looked at.
     next: u64,
 }
@@ -31,13 +31,13 @@ impl Default for Wheel {
 
 impl Wheel {
     /// Puts a cell in to be looked at just after its deadline; one without end is not put in.
-    pub(super) fn insert(&mut self, cell: Arc<Cell>) {
+    pub(super) fn insert(&mut self, cell: &Arc<Cell>) {
         if let Some(deadline) = cell.lease.deadline() {
-            self.insert_at(cell, deadline);
+            self.insert_at(Arc::downgrade(cell), deadline);
         }
     }
 
-    fn insert_at(&mut self, cell: Arc<Cell>, deadline: LeaseTime) {
+    fn insert_at(&mut self, cell: Weak<Cell>, deadline: LeaseTime) {
         let slot = (deadline.millis() / SLOT_MS).clamp(self.next, self.next + SLOTS - 1);
         if let Some(cells) = self.slots.get_mut(index(slot)) {
             cells.push(cell);
@@ -52,10 +52,11 @@ impl Wheel {
             let slot = self.next;
             self.next += 1;
             let due = self.slots.get_mut(index(slot)).map(std::mem::take).unwrap_or_default();
-            for cell in due {
+            for weak in due {
+                let Some(cell) = weak.upgrade() else { continue };
                 match cell.lease.lapse(now) {
                     Judgement::Lapsed => lapsed.push(cell),
-                    Judgement::LiveUntil(deadline) => self.insert_at(cell, deadline),
+                    Judgement::LiveUntil(deadline) => self.insert_at(weak, deadline),
                     Judgement::NotLive => {}
                 }
             }
