@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
 
 use crate::sidecar::Client;
 use crate::sidecar::url::DEFAULT_SERVER;
@@ -16,7 +17,8 @@ const MAX_TOKEN_OCTETS: u64 = 4096;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Client options")]
 pub(super) struct Connect {
-    /// The server: http://host:port or host:port; several, or repeated, for `run` alone
+    /// The server: http://host:port or host:port; several, or repeated, for `run` alone; for `query` the
+    /// address and port that are asked over DNS
     #[arg(
         long,
         global = true,
@@ -26,6 +28,9 @@ pub(super) struct Connect {
         default_value = DEFAULT_SERVER
     )]
     server: Vec<String>,
+    /// Whether `server` was given on the command line, not by the environment or as the default.
+    #[arg(skip)]
+    server_is_flag: bool,
     /// The bearer token; others on this machine can see it on a command line, but not in the environment
     #[arg(
         long,
@@ -44,6 +49,20 @@ pub(super) struct Connect {
 }
 
 impl Connect {
+    /// Where the server came from, which only the parsed command line knows.
+    pub(super) fn note_source(&mut self, matches: &ArgMatches) {
+        self.server_is_flag = matches.value_source("server") == Some(ValueSource::CommandLine);
+    }
+
+    /// The server as it was given on the command line, for what is not asked over HTTP.
+    pub(super) fn server_flag(&self) -> Result<Option<&str>, Failure> {
+        match &*self.server {
+            _ if !self.server_is_flag => Ok(None),
+            [server] => Ok(Some(server)),
+            _ => Err(Failure::usage("one server is asked: name it with --server once")),
+        }
+    }
+
     /// A client of the one server.
     pub(super) fn client(&self) -> Result<Client, Failure> {
         match &*self.clients()? {

@@ -34,6 +34,16 @@ impl Failure {
         Self { exit_code: USAGE, message: message.into() }
     }
 
+    /// Nobody has what was asked for.
+    pub(super) fn not_listed(message: impl Into<String>) -> Self {
+        Self { exit_code: NOT_LISTED, message: message.into() }
+    }
+
+    /// The server was not reached.
+    pub(super) fn unreachable(message: impl Into<String>) -> Self {
+        Self { exit_code: UNREACHABLE, message: message.into() }
+    }
+
     /// The same, with where it happened in front.
     pub(super) fn at(self, place: &str) -> Self {
         Self { message: format!("{place}: {}", self.message), ..self }

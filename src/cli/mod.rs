@@ -17,6 +17,7 @@ mod list;
 mod output;
 mod override_;
 mod pages;
+mod query;
 mod register;
 mod renew;
 mod run;
@@ -26,7 +27,7 @@ mod table;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use connect::Connect;
 use failure::Failure;
@@ -36,7 +37,7 @@ Exit codes:
   0  done
   1  refused, or failed
   2  the command line, or what it names, is wrong
-  3  the instance or service is not listed
+  3  the instance or service is not listed; `query`: the name does not exist
   4  the server was not reached
   5  the server denied it: a token is needed, or another one
 `run` ends with the exit code of its command (128 and the signal's number if a signal ended it, 127 if the
@@ -70,6 +71,8 @@ enum Command {
     Override(override_::Args),
     /// Show what is listed, and why it is answering or not
     List(list::Args),
+    /// Ask a DNS server for a name, and show the whole reply
+    Query(query::Args),
     /// Run a command, listed while it runs and passes its check
     Run(run::Args),
     /// Copy the store of a data directory into a file
@@ -82,7 +85,7 @@ enum Command {
 
 /// Runs the command line; gives the exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors, and go to standard output. Nobody there to read: fine.
@@ -95,6 +98,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::CheckConfig(args) => check_config::run(args),
         Command::Backup(args) => backup::run(connect.json, args),
+        Command::Query(args) => query::run(connect, args),
         Command::Run(args) => return run::run(connect, args),
         Command::Register(args) => on_runtime(register::run(connect, args)),
         Command::Renew(args) => on_runtime(renew::run(connect, args)),
@@ -109,6 +113,13 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.connect.note_source(&matches);
+    Ok(cli)
 }
 
 /// Runs a client's work on this thread.

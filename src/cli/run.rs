@@ -94,7 +94,7 @@ fn default_id(port: u16) -> String {
 }
 
 /// A time on the command line: `2`, `2s`, `0.5s` or `500ms`.
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = match text.strip_suffix("ms") {
         Some(number) => (number, 0.001),
         None => (text.strip_suffix('s').unwrap_or(text), 1.0),

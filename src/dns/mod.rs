@@ -1,3 +1,5 @@
 //! What is not a plain query.
 
 pub mod zone_file;
+pub mod message;
+pub mod ask;

@@ -16,6 +16,7 @@ use crate::view::wire::{self, Name};
 pub use crate::view::zones::{FileZone, ZoneFileError};
 use crate::view::zones::{MAX_TTL, Place, types};
 use lex::{Entry, Lexer, Token};
+pub(super) use rdata::type_number;
 
 /// Octets of a zone file at most: about a million records.
 const MAX_FILE: u64 = 64 << 20;

@@ -19,7 +19,7 @@ use crate::view::zones::types;
 const MAX_STRING: usize = 255;
 
 /// The number of a type's name, such as `A` or `TYPE65280` (RFC 3597, section 5).
-pub(super) fn type_number(name: &str) -> Option<u16> {
+pub(in crate::dns) fn type_number(name: &str) -> Option<u16> {
     let upper = name.to_ascii_uppercase();
     match upper.as_str() {
         "SPF" => return Some(types::SPF),
