@@ -208,7 +208,12 @@ fn a_data_directory_has_one_server() {
             )
         );
     }
+    let holder = DataDir::holder(&path).unwrap().unwrap();
+    assert!(holder.ends_with("DNS 127.0.0.1:5300, HTTP 127.0.0.1:8053"), "{holder}");
     drop(first);
+    assert_eq!(DataDir::holder(&path).unwrap(), None);
+    assert_eq!(DataDir::holder(dir.path()).unwrap(), None);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "looking leaves nothing behind");
     let _second = DataDir::lock(&path, "x").unwrap();
     let said = fs::read_to_string(path.join("rollcall.lock")).unwrap();
     assert_eq!(said, format!("pid {}, x\n", std::process::id()), "nothing of the first is left");

@@ -7,6 +7,7 @@ mod backup;
 mod check_config;
 mod connect;
 mod deregister;
+mod doctor;
 mod drain;
 mod export;
 mod failure;
@@ -73,6 +74,8 @@ enum Command {
     List(list::Args),
     /// Ask a DNS server for a name, and show the whole reply
     Query(query::Args),
+    /// Look at the machine around a server: ports, resolv.conf, data, clock; say what to do
+    Doctor(doctor::Args),
     /// Run a command, listed while it runs and passes its check
     Run(run::Args),
     /// Copy the store of a data directory into a file
@@ -99,6 +102,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::CheckConfig(args) => check_config::run(args),
         Command::Backup(args) => backup::run(connect.json, args),
         Command::Query(args) => query::run(connect, args),
+        Command::Doctor(args) => doctor::run(connect.json, args),
         Command::Run(args) => return run::run(connect, args),
         Command::Register(args) => on_runtime(register::run(connect, args)),
         Command::Renew(args) => on_runtime(renew::run(connect, args)),

@@ -25,7 +25,7 @@ use parking_lot::RwLock;
 
 use check::Checker;
 pub use error::{ConfigError, Place, Problem};
-pub use report::{Finding, Probes, Report, check_config};
+pub use report::{Finding, Probes, Report, check_config, writable};
 
 /// Octets that the file may have: settings for every service it may name fit many times.
 const MAX_FILE_OCTETS: u64 = 4 << 20;

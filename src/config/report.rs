@@ -159,7 +159,7 @@ fn secret_file(path: &Path) -> Result<(), String> {
 }
 
 /// Whether files can be made in a directory, or in the nearest one above it that is there.
-fn writable(directory: &Path) -> Result<&'static str, String> {
+pub fn writable(directory: &Path) -> Result<&'static str, String> {
     let here = PathBuf::from(".");
     let above = directory.ancestors().map(|path| if path == Path::new("") { &here } else { path });
     let Some(nearest) = above.into_iter().find(|path| path.symlink_metadata().is_ok()) else {

@@ -32,7 +32,7 @@ const SEND_WAIT: Duration = Duration::from_millis(100);
 
 /// The receive buffer that is asked for: some 5,000 queries, 50 ms of them at 100,000 a second. The kernel
 /// gives less where `net.core.rmem_max` is less.
-const RECEIVE_BUFFER_OCTETS: usize = 4 << 20;
+pub const RECEIVE_BUFFER_OCTETS: usize = 4 << 20;
 
 /// Batches that are still handled after the stop: more than the receive buffer holds, so that what comes
 /// later cannot keep the thread.

@@ -60,7 +60,8 @@ impl Given {
         }
     }
 
-    fn load(&self) -> Result<Config, String> {
+    /// Reads and checks the configuration; the error has a line a problem.
+    pub fn load(&self) -> Result<Config, String> {
         Config::load(self.config.as_deref(), &self.overrides()).map_err(|error| error.to_string())
     }
 }
@@ -120,6 +121,29 @@ fn store_problem(data_dir: &Path) -> Option<String> {
         Ok(_held) => store::check(data_dir).err().map(|error| error.to_string()),
         Err(error) => Some(error.to_string()),
     }
+}
+
+/// How a data directory stands, if a server can use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataDirectory {
+    /// It is not there, and can be made.
+    Missing,
+    /// It is there, and no server runs on it.
+    Free,
+    /// A server runs on it, which says this of itself.
+    Held(String),
+}
+
+/// Looks at a data directory, also while a server runs on it. The error is what keeps any server off it.
+pub fn data_directory(path: &Path) -> Result<DataDirectory, String> {
+    let writable = config::writable(path);
+    writable.map_err(|reason| format!("{} cannot be used: {reason}", path.display()))?;
+    if !path.is_dir() {
+        return Ok(DataDirectory::Missing);
+    }
+    let holder = DataDir::holder(path).map_err(|error| error.to_string())?;
+    store::check(path).map_err(|error| error.to_string())?;
+    Ok(holder.map_or(DataDirectory::Free, DataDirectory::Held))
 }
 
 /// Copies the store of the data directory into `file`, also while a server runs on it.

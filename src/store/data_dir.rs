@@ -78,6 +78,22 @@ impl DataDir {
         Ok(Self { path: path.into(), _lock: lock })
     }
 
+    /// Who has the directory `path`, which is there, without taking it or writing anything; `None`: nobody.
+    pub fn holder(path: &Path) -> Result<Option<String>, DataDirError> {
+        let name = path.join(LOCK_NAME);
+        let system = |error| DataDirError::System { path: name.clone(), error };
+        let lock = match File::open(&name) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(system(error)),
+        };
+        match lock.try_lock() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(holder(&lock))),
+            Err(TryLockError::Error(error)) => Err(system(error)),
+        }
+    }
+
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path

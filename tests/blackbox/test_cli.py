@@ -11,7 +11,7 @@ from rc.server import BINARY, ROOT, run
 from rc.wait import until
 
 DONE, FAILED, USAGE, NOT_LISTED, UNREACHABLE, DENIED = range(6)
-SUBCOMMANDS = ["serve", "check-config", "query", "register", "renew", "deregister", "drain", "override", "list",
+SUBCOMMANDS = ["serve", "check-config", "query", "doctor", "register", "renew", "deregister", "drain", "override", "list",
                "run", "backup", "export", "import"]  # fmt: skip
 
 
