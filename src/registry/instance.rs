@@ -252,11 +252,6 @@ impl Instance {
         self.label.share(&self.id);
     }
 
-    /// Lets its names be those of another instance of the service where they say the same.
-    pub(super) fn share_names(&mut self, other: &Instance) {
-        self.service.clone_from(&other.service);
-    }
-
     /// Whether its id is its label too, as it mostly is.
     pub fn has_id_as_label(&self) -> bool {
         self.label.as_str() == self.id.as_str()

@@ -77,18 +77,17 @@ impl Registry {
 
     /// Puts a stored instance back, as it was when the store was written, and gives it as it is listed.
     pub fn restore(&mut self, mut instance: Instance) -> Arc<Instance> {
-        self.share_names(&mut instance);
+        self.share_service(&mut instance);
         self.revision = self.revision.max(instance.revision);
         let instance = Arc::new(instance);
         self.replace(None, Some(instance.clone()));
         instance
     }
 
-    /// What a neighbour's names say as well is the neighbour's text.
-    fn share_names(&self, instance: &mut Instance) {
-        instance.share_label();
-        if let Some(neighbour) = self.services.get(&instance.service).and_then(Service::last) {
-            instance.share_names(neighbour);
+    /// Lets the name of the service be one text for all its instances.
+    fn share_service(&self, instance: &mut Instance) {
+        if let Some((service, _)) = self.services.get_key_value(&instance.service) {
+            instance.service.clone_from(service);
         }
     }
 
@@ -183,7 +182,8 @@ impl Registry {
             service,
             id,
         };
-        self.share_names(&mut after);
+        after.share_label();
+        self.share_service(&mut after);
         let created = before.is_none();
         let change = self.change(before, Some(after));
         Ok(Outcome { instance: change.after.clone(), created, changes: vec![change] })

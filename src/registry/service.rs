@@ -60,10 +60,6 @@ impl Service {
         self.instances.iter().map(|listed| &listed.0)
     }
 
-    pub(super) fn last(&self) -> Option<&Instance> {
-        self.instances.last().map(|listed| &*listed.0)
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.instances.is_empty()
     }
