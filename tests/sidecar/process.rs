@@ -108,3 +108,18 @@ pub fn clean(command: &mut Command) -> &mut Command {
     }
     command
 }
+
+/// The processes that `parent` has begun.
+pub fn children(parent: Pid) -> Vec<Pid> {
+    let parent = parent.as_raw_nonzero();
+    let listed = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+    listed.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
+}
+
+/// The signals that `process` has been sent and has not taken, as bits.
+pub fn pending_signals(process: Pid) -> u64 {
+    let status = format!("/proc/{}/status", process.as_raw_nonzero());
+    let status = std::fs::read_to_string(status).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
+}

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal};
 use serde_json::json;
 
 use super::fake::Fake;
-use super::process::{Kind, Sidecar, until};
+use super::process::{Kind, Sidecar, children, pending_signals, until};
 
 const INSTANCE: &str = "PUT /web/instances/w1";
 const STATE: &str = "PUT /web/instances/w1/state";
@@ -218,6 +218,29 @@ fn a_second_signal_ends_the_drain(kind: Kind) {
     assert_eq!(sidecar.exit_code(), 3);
     let story: Vec<_> = server.story().into_iter().filter(|call| *call != said(pid)).collect();
     assert_eq!(story, [INSTANCE, STATE, "GET /said/term", GONE]);
+}
+
+/// A keeper of the script may have read what is wanted before it is poked for it.
+#[test]
+fn a_poke_without_news_breaks_nothing_off() {
+    let (came, answer) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (hook_came, hook_answer) = (came.clone(), answer.clone());
+    let server = Fake::start().hook(move |call| {
+        if call.short() == INSTANCE {
+            hook_came.store(true, Ordering::SeqCst);
+            until("leave to answer", || hook_answer.load(Ordering::SeqCst));
+        }
+        None
+    });
+    let sidecar = start(Kind::Script(&["sh"]), &["--lease", "1"], &[&server], &["sleep", "600"]);
+    until("the registration", || came.load(Ordering::SeqCst));
+    let keeper = children(sidecar.pid()).into_iter().find(|&child| !children(child).is_empty());
+    let keeper = keeper.expect("the keeper has a curl");
+    rustix::process::kill_process(keeper, Signal::USR1).unwrap();
+    until("the keeper to take the signal", || pending_signals(keeper) == 0);
+    answer.store(true, Ordering::SeqCst);
+    server.wait_for(LEASE, 1);
+    assert_eq!(server.story(), [INSTANCE]);
 }
 
 fn ends_at_once_what_was_never_listed(kind: Kind) {
