@@ -1,3 +1,4 @@
 //! What is not a plain query.
 
 pub mod zone_file;
+pub mod forward;
