@@ -63,36 +63,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
 
     /// Waits for the reply to `question`, which `ask` asks if nobody does yet. The question is under way when this
     /// returns, in a task of the runtime that this must be called in.
-    pub fn join<F>(
-        self: &Arc<Self>,
-        question: &Question,
-        ask: impl FnOnce() -> F,
-    ) -> impl Future<Output = Result<T, GivenUp>> + Send + use<T, F>
-    where
-        F: Future<Output = T> + Send + 'static,
-    {
-        let mut landed = self.board(question, ask);
-        async move {
-            let landed = landed.wait_for(Option::is_some).await.map_err(|_| GivenUp)?;
-            landed.clone().ok_or(GivenUp)
-        }
-    }
-
-    /// How many questions are under way.
-    pub fn count(&self) -> usize {
-        self.table.lock().by_number.len()
-    }
-
-    /// How many questions were given up for newer ones so far.
-    pub fn given_up(&self) -> u64 {
-        self.table.lock().given_up
-    }
-
-    fn board<F>(
-        self: &Arc<Self>,
-        question: &Question,
-        ask: impl FnOnce() -> F,
-    ) -> watch::Receiver<Option<T>>
+    pub fn join<F>(self: &Arc<Self>, question: &Question, ask: impl FnOnce() -> F) -> Waiting<T>
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -113,11 +84,35 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         }
         boarded.waiting
     }
+
+    /// How many questions are under way.
+    pub fn count(&self) -> usize {
+        self.table.lock().by_number.len()
+    }
+
+    /// How many questions were given up for newer ones so far.
+    pub fn given_up(&self) -> u64 {
+        self.table.lock().given_up
+    }
+}
+
+/// A client's wait for a reply.
+pub struct Waiting<T>(watch::Receiver<Option<T>>);
+
+impl<T: Clone> Waiting<T> {
+    /// What the flight brings.
+    ///
+    /// # Errors
+    /// It brings nothing: at once when it is given up.
+    pub async fn reply(mut self) -> Result<T, GivenUp> {
+        let landed = self.0.wait_for(Option::is_some).await.map_err(|_| GivenUp)?;
+        landed.clone().ok_or(GivenUp)
+    }
 }
 
 /// A client has been put on a flight.
 struct Boarded<T> {
-    waiting: watch::Receiver<Option<T>>,
+    waiting: Waiting<T>,
     /// The number of the flight, if it is yet to begin.
     new_flight: Option<u64>,
 }
@@ -136,7 +131,10 @@ impl<T> Table<T> {
         let number = self.by_question.get(question);
         if let Some(flight) = number.and_then(|number| self.by_number.get_mut(number)) {
             flight.clients += 1;
-            return (Boarded { waiting: flight.landed.subscribe(), new_flight: None }, given_up);
+            return (
+                Boarded { waiting: Waiting(flight.landed.subscribe()), new_flight: None },
+                given_up,
+            );
         }
         let number = self.next_number;
         self.next_number += 1;
@@ -144,7 +142,7 @@ impl<T> Table<T> {
         self.by_question.insert(question.clone(), number);
         let flight = Flight { question: question.clone(), clients: 1, landed, task: None };
         self.by_number.insert(number, flight);
-        (Boarded { waiting, new_flight: Some(number) }, given_up)
+        (Boarded { waiting: Waiting(waiting), new_flight: Some(number) }, given_up)
     }
 
     fn remove(&mut self, number: u64) -> Option<Flight<T>> {
@@ -206,15 +204,15 @@ mod tests {
         other.dnssec_ok = true;
         let other = flights.join(&other, || async { 7 });
         assert_eq!(flights.count(), 2);
-        assert_eq!(other.await, Ok(7));
+        assert_eq!(other.reply().await, Ok(7));
         go.notify_one();
         for client in clients {
-            assert_eq!(client.await, Ok(1));
+            assert_eq!(client.reply().await, Ok(1));
         }
         assert_eq!(flights.count(), 0);
         let again = join();
         go.notify_one();
-        assert_eq!(again.await, Ok(2));
+        assert_eq!(again.reply().await, Ok(2));
     }
 
     #[tokio::test]
@@ -232,8 +230,8 @@ mod tests {
         };
         let mut clients: Vec<_> = (0..5).map(join).collect();
         assert_eq!((flights.count(), flights.given_up()), (3, 2));
-        assert_eq!(clients.remove(0).await, Err(GivenUp));
-        assert_eq!(clients.remove(0).await, Err(GivenUp));
+        assert_eq!(clients.remove(0).reply().await, Err(GivenUp));
+        assert_eq!(clients.remove(0).reply().await, Err(GivenUp));
         // Their tasks are gone, and what those held.
         while Arc::strong_count(&held) > 1 + 3 {
             tokio::task::yield_now().await;
@@ -241,7 +239,7 @@ mod tests {
         // Clients of one question count as well.
         let many: Vec<_> = (0..4).map(|_| join(4)).collect();
         for client in clients {
-            assert_eq!(client.await, Err(GivenUp));
+            assert_eq!(client.reply().await, Err(GivenUp));
         }
         drop(many);
         assert!(flights.table.lock().clients <= 3);
@@ -250,12 +248,10 @@ mod tests {
     #[tokio::test]
     async fn a_flight_that_breaks_keeps_nobody_waiting() {
         let flights = Flights::<usize>::new(3);
-        let broken = flights.join(&question("web.example."), || async {
-            let none: Option<usize> = None;
-            none.unwrap()
-        });
-        assert_eq!(broken.await, Err(GivenUp));
+        let broken = flights
+            .join(&question("web.example."), || async { panic!("as it should in this test") });
+        assert_eq!(broken.reply().await, Err(GivenUp));
         assert_eq!(flights.count(), 0);
-        assert_eq!(flights.join(&question("web.example."), || async { 1 }).await, Ok(1));
+        assert_eq!(flights.join(&question("web.example."), || async { 1 }).reply().await, Ok(1));
     }
 }

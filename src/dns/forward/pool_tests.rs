@@ -270,7 +270,7 @@ async fn a_thousand_same_questions_cost_one_packet() {
         })
         .collect();
     for client in clients {
-        assert_eq!(client.await.unwrap().unwrap().by, fake.address());
+        assert_eq!(client.reply().await.unwrap().unwrap().by, fake.address());
     }
     assert_eq!(fake.count(WEB), 1);
 }

@@ -32,6 +32,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: S, mut orders
     let mut talk = Talk::new(Instant::now());
     let why = loop {
         talk.input.reserve(READ_OCTETS);
+        let deadline = talk.deadline();
         tokio::select! {
             order = orders.recv(), if talk.output.len() < OUTPUT_MOST => match order {
                 Some(order) => talk.ask(order, Instant::now()),
@@ -49,7 +50,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: S, mut orders
                     }
                 }
             },
-            () = sleep_until(talk.deadline()) => break Lost::Stalled,
+            () = sleep_until(deadline) => break Lost::Stalled,
         }
     };
     // An order that comes now finds the door closed or is dropped, which says `Broken`.
