@@ -78,6 +78,23 @@ pub fn silent(_: usize, _: &[u8]) -> Vec<Act> {
     Vec::new()
 }
 
+/// Lets what was begun in the background go on.
+pub async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
+/// Has time pass without waiting. A clock that always jumps when nobody has anything to do would jump while the kernel
+/// carries a datagram.
+pub async fn later(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+    settle().await;
+}
+
 /// An upstream, until it is dropped.
 pub struct Fake {
     pub addr: SocketAddr,

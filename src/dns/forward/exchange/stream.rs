@@ -127,6 +127,10 @@ impl Talk {
             taken += LENGTH_OCTETS + length;
         }
         input.drain(..taken);
+        if input.is_empty() {
+            // What a long message took is not kept.
+            input.shrink_to(READ_OCTETS);
+        }
         self.input = input;
         Ok(())
     }

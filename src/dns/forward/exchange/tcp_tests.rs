@@ -2,13 +2,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
 
 use super::stream::{IDLE, STALL};
 use super::*;
 use crate::dns::forward::message::{HEADER, rcode};
 use crate::dns::forward::testing::{
-    Act, Fake, good, honest, question, reply, silent, truncated, with,
+    Act, Fake, good, honest, later, question, reply, silent, truncated, with,
 };
 
 async fn ask(streams: &Streams, name: &str) -> Result<Reply, Failure> {
@@ -105,44 +104,47 @@ async fn connections_and_questions_on_them_are_bounded() {
     assert_eq!(*fake.heard.connections.lock(), CONNECTIONS_MOST);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_idle_connection_is_closed() {
     let fake = Fake::start(silent, honest).await;
     let streams = Streams::new(fake.addr);
     assert!(ask(&streams, "web.example.").await.is_ok());
-    sleep(IDLE / 2).await;
+    later(IDLE / 2).await;
     assert!(ask(&streams, "web.example.").await.is_ok());
-    sleep(IDLE - Duration::from_millis(10)).await;
+    later(IDLE * 3 / 4).await;
     assert_eq!(streams.count(), 1);
-    sleep(Duration::from_millis(20)).await;
+    later(IDLE / 2).await;
     assert_eq!(streams.count(), 0);
     assert!(ask(&streams, "web.example.").await.is_ok());
     assert_eq!(*fake.heard.connections.lock(), 2);
 }
 
-#[tokio::test(start_paused = true)]
+/// A reply on a connection, an octet at a time.
+fn drips(_: usize, query: &[u8]) -> Vec<Act> {
+    let message = good(query);
+    let length = u16::try_from(message.len()).unwrap().to_be_bytes();
+    let reply = [&length[..], &message].concat();
+    let drip = |octet: &u8| [Act::Drip(vec![*octet]), Act::Wait(Duration::from_millis(10))];
+    reply.iter().flat_map(drip).collect()
+}
+
+#[tokio::test]
 async fn an_upstream_that_drips_or_says_nothing_is_left() {
-    let drips = |_: usize, query: &[u8]| {
-        let reply = [&[0, 45][..], &good(query)].concat();
-        let drip = |octet: &u8| [Act::Drip(vec![*octet]), Act::Wait(Duration::from_secs(1))];
-        reply.iter().flat_map(drip).collect()
-    };
     for fake in [Fake::start(silent, drips).await, Fake::start(silent, silent).await] {
-        let streams = Streams::new(fake.addr);
-        let began = Instant::now();
-        assert_eq!(ask(&streams, "web.example.").await, Err(Failure::Silent));
-        assert!(began.elapsed() >= STALL && began.elapsed() < STALL * 2);
+        let streams = Arc::new(Streams::new(fake.addr));
+        let asked = tokio::spawn({
+            let streams = streams.clone();
+            async move { ask(&streams, "web.example.").await }
+        });
+        while fake.heard.on_streams.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        later(STALL).await;
+        assert_eq!(asked.await.unwrap(), Err(Failure::Silent));
         assert_eq!(streams.count(), 0);
     }
     // Who drips fast enough is heard.
-    let quick = |_: usize, query: &[u8]| {
-        let message = good(query);
-        let length = u16::try_from(message.len()).unwrap().to_be_bytes();
-        let reply = [&length[..], &message].concat();
-        let drip = |octet: &u8| [Act::Drip(vec![*octet]), Act::Wait(Duration::from_millis(10))];
-        reply.iter().flat_map(drip).collect()
-    };
-    let fake = Fake::start(silent, quick).await;
+    let fake = Fake::start(silent, drips).await;
     assert!(ask(&Streams::new(fake.addr), "web.example.").await.is_ok());
 }
 
