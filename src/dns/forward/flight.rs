@@ -73,8 +73,8 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
             task.abort();
         }
         if let Some(number) = boarded.new_flight {
-            let asked = ask();
             let landing = Landing { flights: self.clone(), number };
+            let asked = ask();
             let task = tokio::spawn(async move { landing.with(asked.await) });
             match self.table.lock().by_number.get_mut(&number) {
                 Some(flight) => flight.task = Some(task.abort_handle()),

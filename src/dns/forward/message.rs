@@ -233,7 +233,7 @@ fn skip_name(mut rest: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::forward::testing::{question, reply};
+    use crate::dns::forward::testing::{good, question, reply};
 
     #[test]
     fn a_query_says_what_was_asked() {
@@ -297,6 +297,21 @@ mod tests {
         query.restore(&mut restored);
         assert_eq!(restored[HEADER..HEADER + 13], *b"\x03web\x07example\x00");
         assert_eq!(restored[..2], [0, 0]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_is_judged(rest in proptest::collection::vec(0_u8.., 0..300), cut in 0_usize..40) {
+            let query = Query::new(&question("web.example."), Letters::Lower).unwrap();
+            let reply = good(query.octets());
+            let kept = &reply[..cut.min(reply.len())];
+            let mut told = [kept, &rest].concat();
+            let _ = query.matches(&told);
+            query.restore(&mut told);
+            // Even what has the header and the question right is a message only if its records are there.
+            let records = [&reply[..HEADER + 17], &rest].concat();
+            proptest::prop_assert!(query.matches(&records).is_none() || rest.len() >= 11);
+        }
     }
 
     #[test]

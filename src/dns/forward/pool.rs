@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::exchange::udp::Sockets;
 use super::exchange::{self, Budget, Failure};
 use super::message::Question;
 use super::upstream::{Address, PATIENCE_MOST, Upstream};
@@ -42,8 +43,13 @@ pub struct Answered<T> {
 
 impl Pool {
     /// A group for the names in `zone`: `.` for all.
-    pub fn new(zone: &Name, addresses: impl IntoIterator<Item = Address>, now: Instant) -> Self {
-        let upstream = |address| Arc::new(Upstream::new(address, now));
+    pub fn new(
+        zone: &Name,
+        addresses: impl IntoIterator<Item = Address>,
+        sockets: &Sockets,
+        now: Instant,
+    ) -> Self {
+        let upstream = |address| Arc::new(Upstream::new(address, sockets, now));
         Self {
             upstreams: addresses.into_iter().map(upstream).collect(),
             probe: Arc::new(Question::new(zone, types::SOA)),

@@ -9,7 +9,11 @@ use crate::dns::forward::upstream::{LETTERS_DOUBTED_MOST, MEASURE_EVERY, Transpo
 const WEB: &str = "web.example.";
 
 fn pool(fakes: &[&Fake]) -> Pool {
-    Pool::new(&name("."), fakes.iter().map(|fake| fake.address()), Instant::now())
+    pool_of(fakes.iter().map(|fake| fake.address()), 100)
+}
+
+fn pool_of(addresses: impl IntoIterator<Item = Address>, sockets: usize) -> Pool {
+    Pool::new(&name("."), addresses, &Sockets::new(sockets), Instant::now())
 }
 
 /// Asks, and says which of the fakes won.
@@ -116,7 +120,7 @@ async fn a_failure_is_passed_over_at_once() {
     assert_eq!(live.count("nx.example."), 0);
     // And nobody at all is known as soon.
     let gone = Fake::start(silent, silent).await.address();
-    let pool = Pool::new(&name("."), [gone, live.address()], Instant::now());
+    let pool = pool_of([gone, live.address()], 100);
     assert_eq!(pool.ask(&question(WEB), |_| Some(())).await.unwrap().by, live.address());
 }
 
@@ -198,9 +202,28 @@ async fn what_a_datagram_cannot_carry_comes_over_tcp() {
     assert_eq!(attacked.heard.on_streams.lock().len(), 1);
     let tcp = Fake::start(silent, honest).await;
     let address = Address { addr: tcp.addr, transport: Transport::Tcp };
-    let pool = Pool::new(&name("."), [address], Instant::now());
+    let pool = pool_of([address], 100);
     assert!(pool.ask(&question(WEB), |_| Some(())).await.is_ok());
     assert!(tcp.heard.datagrams.lock().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_socket_left_it_is_asked_over_a_connection() {
+    let fake = Fake::start(silent, honest).await;
+    let pool = Arc::new(pool_of([fake.address()], 1));
+    let first = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.ask(&question("first.example."), |_| Some(())).await }
+    });
+    while fake.heard.datagrams.lock().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ask(&pool, &[&fake], WEB).await, Ok(0));
+    assert_eq!(fake.heard.datagrams.lock().len(), 1);
+    // What is dropped gives its socket back.
+    first.abort();
+    settle().await;
+    assert!(pool.upstreams()[0].sockets().take().is_some());
 }
 
 /// Replies with the name in other letters than it was asked.

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::exchange::tcp::Streams;
+use super::exchange::udp::Sockets;
 use super::message::Letters;
 
 /// The least that an upstream is waited for until the next is asked, too: on a network nearby the measure alone would
@@ -52,13 +53,14 @@ pub struct Upstream {
     address: Address,
     health: Mutex<Health>,
     streams: Streams,
+    sockets: Sockets,
 }
 
 impl Upstream {
     /// One of which nothing is known yet.
-    pub fn new(address: Address, now: Instant) -> Self {
-        let streams = Streams::new(address.addr);
-        Self { address, health: Mutex::new(Health::new(now)), streams }
+    pub fn new(address: Address, sockets: &Sockets, now: Instant) -> Self {
+        let (streams, sockets) = (Streams::new(address.addr), sockets.clone());
+        Self { address, health: Mutex::new(Health::new(now)), streams, sockets }
     }
 
     /// Where it is.
@@ -73,6 +75,10 @@ impl Upstream {
 
     pub(super) fn streams(&self) -> &Streams {
         &self.streams
+    }
+
+    pub(super) fn sockets(&self) -> &Sockets {
+        &self.sockets
     }
 
     /// It replied, after so long.

@@ -109,6 +109,9 @@ async fn ask_by_datagram(
     question: &Question,
     budget: &Budget,
 ) -> Result<Vec<u8>, Failure> {
+    let Some(_may_open) = upstream.sockets().take() else {
+        return ask_by_stream(upstream, question, budget).await;
+    };
     let began = Instant::now();
     let letters = upstream.letters(began);
     let query = Query::new(question, letters).map_err(|_| Failure::Local)?;

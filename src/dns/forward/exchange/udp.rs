@@ -7,8 +7,10 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use tokio::net::UdpSocket;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Budget, Failure};
 use crate::dns::forward::message::{Letters, Query};
@@ -17,6 +19,32 @@ use crate::dns::forward::message::{Letters, Query};
 pub const MISMATCHES_MOST: usize = 3;
 /// Room for a datagram: more than we say we take, since some send it all the same.
 const RECEIVE_OCTETS: usize = 4096;
+
+/// Sockets of questions at most: what is under way when two thousand questions a second meet silent upstreams takes
+/// some more, and then goes over connections. Each is a file to the system, and doors must not run out of them.
+pub const SOCKETS_MOST: usize = 4096;
+
+/// The sockets that all questions to all upstreams may have. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Sockets(Arc<Semaphore>);
+
+/// A socket that may be opened; another may be when this is dropped.
+#[derive(Debug)]
+pub struct MayOpen {
+    _place: OwnedSemaphorePermit,
+}
+
+impl Sockets {
+    /// So many: [`SOCKETS_MOST`] in the server.
+    pub fn new(most: usize) -> Self {
+        Self(Arc::new(Semaphore::new(most)))
+    }
+
+    /// One of them, if there is one left.
+    pub fn take(&self) -> Option<MayOpen> {
+        Some(MayOpen { _place: self.0.clone().try_acquire_owned().ok()? })
+    }
+}
 
 /// What came.
 #[derive(Debug, PartialEq, Eq)]
