@@ -3,3 +3,4 @@
 pub mod zone_file;
 pub mod message;
 pub mod ask;
+pub mod forward;
