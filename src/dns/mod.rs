@@ -1,3 +1,4 @@
 //! What is not a plain query.
 
+pub mod forward;
 pub mod zone_file;
