@@ -79,11 +79,7 @@ pub fn limit(transport: Transport, edns: Option<Edns>) -> usize {
 pub const OPT_MOST: usize = OPT_OCTETS + ERROR_OCTETS;
 
 /// The OPT record of a reply, and its length.
-pub fn opt_record(
-    edns: Edns,
-    rcode: u16,
-    error: Option<ExtendedError>,
-) -> ([u8; OPT_MOST], usize) {
+pub fn opt_record(edns: Edns, rcode: u16, error: Option<ExtendedError>) -> ([u8; OPT_MOST], usize) {
     let mut record = [0; OPT_MOST];
     let [_, high_rcode] = (rcode >> 4).to_be_bytes();
     let [flags, _] = if edns.dnssec_ok { DNSSEC_OK } else { 0 }.to_be_bytes();

@@ -76,10 +76,8 @@ impl<'q> Frame<'q> {
         let additionals = additionals.saturating_add(u16::from(!opt.is_empty()));
         let questions = u16::from(query.question.is_some());
         let bit = |is: bool, bit: u8| if is { bit } else { 0 };
-        let third = query.opcode_rd
-            | QR
-            | bit(flags.is_authoritative, AA)
-            | bit(flags.truncated, TC);
+        let third =
+            query.opcode_rd | QR | bit(flags.is_authoritative, AA) | bit(flags.truncated, TC);
         let [_, rcode] = (self.rcode & 0xf).to_be_bytes();
         let fourth = query.cd
             | rcode

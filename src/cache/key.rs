@@ -1,7 +1,7 @@
 //! What entries are found by: the question, and what an entry is good for.
 
-use crate::view::wire::{MAX_NAME, Name};
 use crate::view::Sought;
+use crate::view::wire::{MAX_NAME, Name};
 
 /// Octets of a key after the name: the type, the marks.
 const TRAILER: usize = 3;

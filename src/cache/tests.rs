@@ -135,8 +135,9 @@ fn a_type_without_a_number_is_not_the_absence_of_a_name() {
 #[test]
 fn signatures_and_unchecked_answers_are_entries_apart() {
     let (cache, web) = (Cache::new(PLENTY), name("web.example."));
-    let questions = [(false, false), (false, true), (true, false), (true, true)]
-        .map(|(dnssec_ok, checking_disabled)| Question { dnssec_ok, checking_disabled, ..ask(&web, A) });
+    let questions = [(false, false), (false, true), (true, false), (true, true)].map(
+        |(dnssec_ok, checking_disabled)| Question { dnssec_ok, checking_disabled, ..ask(&web, A) },
+    );
     for (count, question) in questions.into_iter().enumerate() {
         assert_eq!(found(&cache, question, START), "nothing");
         cache.answered(question, answer(question, 60, START), START);
@@ -159,7 +160,11 @@ fn failures_are_remembered_for_longer_each_time_up_to_five_minutes() {
     assert_eq!(found(&cache, ask(&name("web.example."), AAAA), START), "nothing");
     cache.failed(web, now);
     cache.answered(web, answer(web, 0, now), now);
-    assert_eq!(found(&cache, web, now), "nothing", "an answer ends it, though it was not to be kept");
+    assert_eq!(
+        found(&cache, web, now),
+        "nothing",
+        "an answer ends it, though it was not to be kept"
+    );
     cache.failed(web, now);
     assert_eq!(found(&cache, web, now.plus(5 * SECOND)), "nothing", "and it begins anew");
 }

@@ -17,8 +17,7 @@ type Set<'s> = (Section, &'s str, u16, u32, Vec<Vec<u8>>);
 
 fn entry(name: &str, rtype: u16, (rcode, scope): (u8, Scope), sets: &[Set<'_>]) -> Entry {
     let name = Name::read(&wire_name(name)).unwrap();
-    let question =
-        Question { name: &name, rtype, dnssec_ok: false, checking_disabled: false };
+    let question = Question { name: &name, rtype, dnssec_ok: false, checking_disabled: false };
     let mut draft = Draft::new(question);
     for (section, owner, rtype, ttl, rdata) in sets {
         let (section, owner, rtype, ttl) = (*section, &*wire_name(owner), *rtype, *ttl);
@@ -31,22 +30,26 @@ fn entry(name: &str, rtype: u16, (rcode, scope): (u8, Scope), sets: &[Set<'_>]) 
 /// `www.example.`, an alias of `web.example.`, with addresses.
 fn alias() -> Entry {
     let addresses = (1..=3).map(|n| vec![192, 0, 2, n]).collect();
-    entry("www.example.", 1, (0, Scope::Type), &[
-        (Section::Answer, "www.example.", 5, 300, vec![wire_name("web.example.")]),
-        (Section::Answer, "web.example.", 1, 60, addresses),
-    ])
+    entry(
+        "www.example.",
+        1,
+        (0, Scope::Type),
+        &[
+            (Section::Answer, "www.example.", 5, 300, vec![wire_name("web.example.")]),
+            (Section::Answer, "web.example.", 1, 60, addresses),
+        ],
+    )
 }
 
 fn absent() -> Entry {
     let numbers = [7_u32, 1, 1, 1, 60].map(u32::to_be_bytes).concat();
     let soa = [wire_name("ns.example."), wire_name("me.example."), numbers].concat();
-    entry("nix.example.", 1, (3, Scope::Name), &[(
-        Section::Authority,
-        "example.",
-        6,
-        60,
-        vec![soa],
-    )])
+    entry(
+        "nix.example.",
+        1,
+        (3, Scope::Name),
+        &[(Section::Authority, "example.", 6, 60, vec![soa])],
+    )
 }
 
 fn send(entry: &Entry, age: Age, ask: &Ask, secs: u64, room: usize) -> Result<Vec<u8>, Full> {
@@ -73,64 +76,108 @@ fn check(entry: &Entry, age: Age, ask: &Ask, secs: u64, expected: &str) {
 #[test]
 fn the_question_keeps_its_case_and_ttls_are_counted_down() {
     let ask = Ask { flags: [1, 0x30], ..Ask::of("wWw.eXample. A") };
-    check(&alias(), Age::Fresh, &ask, 59, "
+    check(
+        &alias(),
+        Age::Fresh,
+        &ask,
+        59,
+        "
         NOERROR rd ra ad cd
         ? wWw.eXample. A
         wWw.eXample. 241 CNAME web.eXample.
         web.eXample. 1 A 192.0.2.1
         web.eXample. 1 A 192.0.2.2
-        web.eXample. 1 A 192.0.2.3");
+        web.eXample. 1 A 192.0.2.3",
+    );
 }
 
 #[test]
 fn who_does_not_ask_what_is_validated_is_not_told() {
     let ask = Ask { flags: [0, 0], ..Ask::of("nix.example. A") }.edns(1232);
-    check(&absent(), Age::Fresh, &ask, 0, "
+    check(
+        &absent(),
+        Age::Fresh,
+        &ask,
+        0,
+        "
         NXDOMAIN ra
         EDNS 0 1232
         ? nix.example. A
-        authority example. 60 SOA ns.example. me.example. 7 1 1 1 60");
-    check(&absent(), Age::Fresh, &ask.edns_ttl(0x8000), 10, "
+        authority example. 60 SOA ns.example. me.example. 7 1 1 1 60",
+    );
+    check(
+        &absent(),
+        Age::Fresh,
+        &ask.edns_ttl(0x8000),
+        10,
+        "
         NXDOMAIN ra ad
         EDNS 0 1232 do
         ? nix.example. A
-        authority example. 50 SOA ns.example. me.example. 7 1 1 1 60");
+        authority example. 50 SOA ns.example. me.example. 7 1 1 1 60",
+    );
 }
 
 #[test]
 fn what_no_longer_holds_has_thirty_seconds_and_says_so() {
-    check(&alias(), Age::Stale, &Ask::of("www.example. A").edns(1232), 5000, "
+    check(
+        &alias(),
+        Age::Stale,
+        &Ask::of("www.example. A").edns(1232),
+        5000,
+        "
         NOERROR ra
         EDNS 0 1232 Unknown(15, [0, 3])
         ? www.example. A
         www.example. 30 CNAME web.example.
         web.example. 30 A 192.0.2.1
         web.example. 30 A 192.0.2.2
-        web.example. 30 A 192.0.2.3");
-    check(&absent(), Age::Stale, &Ask::of("nix.example. A").edns(1232), 5000, "
+        web.example. 30 A 192.0.2.3",
+    );
+    check(
+        &absent(),
+        Age::Stale,
+        &Ask::of("nix.example. A").edns(1232),
+        5000,
+        "
         NXDOMAIN ra
         EDNS 0 1232 Unknown(15, [0, 19])
         ? nix.example. A
-        authority example. 30 SOA ns.example. me.example. 7 1 1 1 60");
+        authority example. 30 SOA ns.example. me.example. 7 1 1 1 60",
+    );
 }
 
 #[test]
 fn a_failure_that_is_remembered_says_so() {
     let failure = entry("web.example.", 1, (2, Scope::Failure), &[]);
-    check(&failure, Age::Fresh, &Ask::of("web.example. A").edns(1232), 1, "
+    check(
+        &failure,
+        Age::Fresh,
+        &Ask::of("web.example. A").edns(1232),
+        1,
+        "
         SERVFAIL ra ad
         EDNS 0 1232 Unknown(15, [0, 13])
-        ? web.example. A".replace(" ad", "").as_str());
+        ? web.example. A"
+            .replace(" ad", "")
+            .as_str(),
+    );
 }
 
 #[test]
 fn a_ttl_of_nothing_stays_so() {
     let sets = [(Section::Answer, "a.example.", 1, 0, vec![vec![192, 0, 2, 1]])];
     let entry = entry("a.example.", 1, (0, Scope::Type), &sets);
-    check(&entry, Age::Fresh, &Ask::of("a.example. A"), 0, "
+    check(
+        &entry,
+        Age::Fresh,
+        &Ask::of("a.example. A"),
+        0,
+        "
         NOERROR ra
         ? a.example. A
-        a.example. 0 A 192.0.2.1");
+        a.example. 0 A 192.0.2.1",
+    );
 }
 
 #[test]
@@ -166,13 +213,12 @@ fn wherever_it_is_cut_whole_rrsets_stand_and_tc_is_said() {
 #[test]
 fn a_long_answer_is_cut_over_udp_and_whole_over_tcp() {
     let texts: Vec<_> = (0..40).map(|n| [vec![99], vec![b'a' + n; 99]].concat()).collect();
-    let entry = entry("a.example.", 16, (0, Scope::Type), &[(
-        Section::Answer,
+    let entry = entry(
         "a.example.",
         16,
-        60,
-        texts,
-    )]);
+        (0, Scope::Type),
+        &[(Section::Answer, "a.example.", 16, 60, texts)],
+    );
     for (ask, answers) in [
         (Ask::of("a.example. TXT"), 0),
         (Ask::of("a.example. TXT").edns(4096), 0),

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::reply::{NOERROR, NXDOMAIN, NOTIMP, Record, Reply};
+use super::reply::{NOERROR, NOTIMP, NXDOMAIN, Record, Reply};
 use crate::cache::layout::is_in;
 use crate::cache::{
     Draft, Entry, MOST_LIFE_SECS, MOST_NEGATIVE_SECS, Question, RRset, Scope, Section, TooLong,
@@ -169,9 +169,8 @@ impl<'r> Kept<'r> {
     fn explain(&mut self) -> Result<(), Refusal> {
         let authorities = &self.reply.authorities;
         let has = |rtype| authorities.iter().any(move |record| record.rtype == rtype);
-        let ours = |record: &&Record| {
-            record.rtype == types::SOA && is_in(self.name(), &record.owner)
-        };
+        let ours =
+            |record: &&Record| record.rtype == types::SOA && is_in(self.name(), &record.owner);
         let Some(soa) = authorities.iter().find(ours) else {
             // Delegations are for who follows them (RFC 2308, section 2.2).
             let is_referral = self.reply.rcode == NOERROR && !has(types::SOA) && has(types::NS);
@@ -203,9 +202,9 @@ impl<'r> Kept<'r> {
         let mut proofs: Vec<(&[u8], u16)> = Vec::new();
         for record in authorities.iter().filter(|record| record.rtype == RRSIG) {
             let Some(rtype @ (NSEC | NSEC3)) = self.covered(record) else { continue };
-            let is_known = proofs.iter().any(|(owner, known)| {
-                *known == rtype && owner.eq_ignore_ascii_case(&record.owner)
-            });
+            let is_known = proofs
+                .iter()
+                .any(|(owner, known)| *known == rtype && owner.eq_ignore_ascii_case(&record.owner));
             if !is_known && self.is_by_a_zone_of_the_chain(record)? && proofs.len() < MOST_PROOFS {
                 proofs.push((&record.owner, rtype));
             }
@@ -234,9 +233,8 @@ impl<'r> Kept<'r> {
         owner: &[u8],
         rtype: u16,
     ) -> Result<bool, Malformed> {
-        let of_it = |record: &&Record| {
-            record.rtype == rtype && record.owner.eq_ignore_ascii_case(owner)
-        };
+        let of_it =
+            |record: &&Record| record.rtype == rtype && record.owner.eq_ignore_ascii_case(owner);
         let Some(set) = self.set(section, owner, rtype, records.iter().filter(of_it))? else {
             return Ok(false);
         };

@@ -89,8 +89,7 @@ impl<'m> Reply<'m> {
     /// Each record takes eleven octets of the message at least: that bounds the loops.
     fn read_sections(&mut self, rest: &mut Rest<'_>, counts: [u16; 3]) -> Option<()> {
         let [answers, authorities, additionals] = counts;
-        for (count, section) in
-            [(answers, &mut self.answers), (authorities, &mut self.authorities)]
+        for (count, section) in [(answers, &mut self.answers), (authorities, &mut self.authorities)]
         {
             for _ in 0..count {
                 let (class, record) = rest.record()?;

@@ -3,7 +3,7 @@
 mod attacks;
 mod properties;
 
-use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
+use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, CNAME, MX, NS, NULL, SOA, SRV, TXT};
 use hickory_proto::rr::{Name as HickoryName, RData, Record as HickoryRecord, RecordType};
 
