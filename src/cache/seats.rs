@@ -18,7 +18,7 @@ const ON_TRIAL: usize = 10;
 const KEPT_FROM: u32 = 2;
 /// Entries that are looked at to find one that goes, at most: so an insertion takes microseconds, whatever is in the
 /// cache. After that the next one goes as it is.
-const MOST_LOOKS: usize = 64;
+const MOST_LOOKS: usize = 256;
 /// Octets of room for which there is one place among those who went from trial.
 const OCTETS_A_GHOST: usize = 1024;
 const LEAST_GHOSTS: usize = 64;

@@ -114,7 +114,7 @@ mod tests {
     fn every_pointer_at_every_offset_is_followed_backward_or_refused() {
         for pointer in 0xc000..=0xffff_u16 {
             for before in 0..4_u8 {
-                let mut name = vec![1, b'a'].repeat(before.into());
+                let mut name = [1, b'a'].repeat(before.into());
                 name.extend(pointer.to_be_bytes());
                 let target = usize::from(pointer & 0x3fff);
                 let at = HEADER + 13 + usize::from(before) * 2;
