@@ -19,6 +19,8 @@ const KEPT_FROM: u32 = 2;
 /// Entries that are looked at to find one that goes, at most: so an insertion takes microseconds, whatever is in the
 /// cache. After that the next one goes as it is.
 const MOST_LOOKS: usize = 256;
+/// Seats that may be empty and still queue, beside one for each that is taken.
+const MOST_EMPTY: usize = 64;
 /// Octets of room for which there is one place among those who went from trial.
 const OCTETS_A_GHOST: usize = 1024;
 const LEAST_GHOSTS: usize = 64;
@@ -68,6 +70,9 @@ impl Seats {
 
     /// A seat for an entry that has none; `None` if the numbers have run out.
     pub fn take(&mut self, hash: u64) -> Option<u32> {
+        if self.trial.len() + self.kept.len() > 2 * self.entries + MOST_EMPTY {
+            self.sweep();
+        }
         let is_kept = self.was_here(hash);
         let number = self.free.pop().or_else(|| u32::try_from(self.seats.len()).ok())?;
         if number as usize == self.seats.len() {
@@ -76,6 +81,21 @@ impl Seats {
         self.seats.get_mut(number as usize)?.is_kept = is_kept;
         if is_kept { &mut self.kept } else { &mut self.trial }.push_back(number);
         Some(number)
+    }
+
+    /// Takes empty seats out of the queues, whose turn may be long in coming.
+    fn sweep(&mut self) {
+        let Self { seats, free, trial, kept, .. } = self;
+        for queue in [trial, kept] {
+            queue.retain(|number| {
+                let seat = seats.get(*number as usize);
+                let is_taken = seat.is_some_and(|seat| seat.entry.is_some());
+                if !is_taken {
+                    free.push(*number);
+                }
+                is_taken
+            });
+        }
     }
 
     /// Puts an entry on its seat, in the place of who sat there.
@@ -162,6 +182,12 @@ impl Seats {
     /// All entries.
     pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.seats.iter().filter_map(|seat| seat.entry.as_ref())
+    }
+
+    /// How many seats there are, empty ones included.
+    #[cfg(test)]
+    pub fn seats(&self) -> usize {
+        self.seats.len()
     }
 
     /// How many entries there are, how many octets they and the ghosts have, and how many were evicted.

@@ -243,6 +243,22 @@ fn the_bound_holds_and_a_flood_of_names_leaves_what_is_asked_for() {
 }
 
 #[test]
+fn seats_are_used_again() {
+    let (cache, web) = (Cache::new(PLENTY), name("web.example."));
+    let web = ask(&web, A);
+    for secs in 0..1000 {
+        cache.failed(web, after(secs));
+        cache.answered(web, answer(web, 60, after(secs)), after(secs));
+        if secs % 100 == 0 {
+            cache.flush(&name("."), true);
+        }
+    }
+    assert_eq!(cache.stats().entries, 1);
+    assert!(cache.seats.lock().seats() < 200);
+    consistent(&cache);
+}
+
+#[test]
 fn one_long_answer_does_not_sweep_the_others_out() {
     let cache = Cache::new(64 << 10);
     let long = name("long.example.");
