@@ -8,6 +8,7 @@
 //! pool      the fastest healthy upstream of the group first, the next after a short delay or a failure
 //! exchange  one question, one upstream: a datagram from a socket of its own, or a connection that is shared
 //! message   the query's octets, and which replies are replies to it
+//! accept    what of a reply the cache may keep
 //! ```
 //!
 //! No delegation is followed and nothing is validated here: an upstream is a resolver. So one question costs
@@ -20,6 +21,9 @@ pub mod pool;
 pub mod upstream;
 pub mod exchange;
 pub mod message;
+pub mod accept;
+mod names;
+mod reply;
 #[cfg(test)]
 mod testing;
 
