@@ -4,4 +4,3 @@ pub mod forward;
 pub mod zone_file;
 pub mod message;
 pub mod ask;
-pub mod forward;
