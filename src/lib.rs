@@ -5,6 +5,7 @@
 pub mod registry;
 pub mod access;
 pub mod view;
+pub mod cache;
 pub mod answer;
 pub mod store;
 pub mod net;

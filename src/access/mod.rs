@@ -5,6 +5,7 @@
 //! what is in them.
 
 pub mod key;
+mod prefixes;
 mod token;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use parking_lot::RwLock;
 
 use crate::registry::Command;
 
+pub use prefixes::{Prefix, Prefixes};
 pub use token::{MAX_TOKEN_OCTETS, MIN_TOKEN_OCTETS, Token};
 
 /// Who asks.

@@ -1,14 +1,15 @@
 //! EDNS: the OPT record of a query, and that of its reply (RFC 6891).
 
+use super::Transport;
 use crate::view::zones::types;
 
 /// Octets that we take and send over UDP at most, and that our OPT records name: what an IPv6 datagram of the least
 /// MTU has room for, which passes everywhere unfragmented (RFC 9715, section 3).
 pub const UDP_MOST: u16 = 1232;
 /// Octets that every client takes over UDP (RFC 1035, section 2.3.4).
-pub const UDP_LEAST: u16 = 512;
+const UDP_LEAST: u16 = 512;
 /// Octets that a reply may have over TCP.
-pub const TCP_MOST: usize = 65_535;
+const TCP_MOST: usize = 65_535;
 
 /// Octets of an OPT record without options: root, type, class, TTL, length.
 const OPT_OCTETS: usize = 11;
@@ -32,10 +33,15 @@ pub struct Edns {
 /// Why an answer is not all that it could be (RFC 8914, section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExtendedError {
-    /// Instances are in it whose lease has lapsed and whom the brake holds.
+    /// Instances are in it whose lease has lapsed and whom the brake holds; or upstream failed, and this is what it
+    /// said before.
     Stale = 3,
+    /// Upstream failed a moment ago and is not asked again yet.
+    CachedError = 13,
     /// The registry is still being loaded.
     NotReady = 14,
+    /// Upstream failed; before, it said that the name does not exist.
+    StaleNoName = 19,
     /// The name is in none of our zones.
     NotAuthoritative = 20,
 }
@@ -55,18 +61,26 @@ impl Edns {
     }
 
     /// Octets that a reply to the client may have over UDP.
-    pub fn udp_limit(self) -> usize {
+    fn udp_limit(self) -> usize {
         usize::from(self.udp_size.clamp(UDP_LEAST, UDP_MOST))
     }
 }
 
+/// Octets that a reply may have.
+pub fn limit(transport: Transport, edns: Option<Edns>) -> usize {
+    match (transport, edns) {
+        (Transport::Tcp, _) => TCP_MOST,
+        (Transport::Udp, None) => usize::from(UDP_LEAST),
+        (Transport::Udp, Some(edns)) => edns.udp_limit(),
+    }
+}
+
+/// Octets of an OPT record that we write, at most.
+pub const OPT_MOST: usize = OPT_OCTETS + ERROR_OCTETS;
+
 /// The OPT record of a reply, and its length.
-pub fn opt_record(
-    edns: Edns,
-    rcode: u16,
-    error: Option<ExtendedError>,
-) -> ([u8; OPT_OCTETS + ERROR_OCTETS], usize) {
-    let mut record = [0; OPT_OCTETS + ERROR_OCTETS];
+pub fn opt_record(edns: Edns, rcode: u16, error: Option<ExtendedError>) -> ([u8; OPT_MOST], usize) {
+    let mut record = [0; OPT_MOST];
     let [_, high_rcode] = (rcode >> 4).to_be_bytes();
     let [flags, _] = if edns.dnssec_ok { DNSSEC_OK } else { 0 }.to_be_bytes();
     let [_, kind] = types::OPT.to_be_bytes();

@@ -6,17 +6,13 @@
 use super::Transport;
 use super::additional;
 use super::decide::{Answer, End, RegistryRRset, Sources};
-use super::edns::{TCP_MOST, UDP_LEAST, opt_record};
+use super::frame::{Encoded, Flags, Frame};
 use super::parse::{HEADER, Query};
 use super::registered::{self, For, addresses, services};
 use super::writer::{Full, Section, Writer};
 use crate::view::wire::MAX_NAME;
 use crate::view::zones::{FileRRset, Kind, Zone, types};
 use crate::view::{AnswerSettings, LeaseTime, Node, Pointers};
-
-const QR: u8 = 0x80;
-const AA: u8 = 0x04;
-const TC: u8 = 0x02;
 
 /// The data of the HINFO record that answers ANY (RFC 8482, section 4.2).
 const ANY_HINFO: &[u8] = b"\x07RFC8482\x00";
@@ -37,15 +33,6 @@ pub struct Context<'a> {
     pub transport: Transport,
 }
 
-/// A reply that was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Encoded {
-    /// Its octets.
-    pub len: usize,
-    /// Whether something is missing that belongs into it.
-    pub truncated: bool,
-}
-
 /// Writes the reply. An error: not even the question fits, the buffer is smaller than it must be.
 pub fn encode(
     context: Context<'_>,
@@ -53,41 +40,13 @@ pub fn encode(
     answer: &Answer<'_>,
     out: &mut [u8],
 ) -> Result<Encoded, Full> {
-    let limit = match (context.transport, query.edns) {
-        (Transport::Tcp, _) => TCP_MOST,
-        (Transport::Udp, None) => usize::from(UDP_LEAST),
-        (Transport::Udp, Some(edns)) => edns.udp_limit(),
-    };
-    let opt = query.edns.map(|edns| opt_record(edns, answer.rcode(), answer.extended_error()));
-    let opt: &[u8] = opt.as_ref().and_then(|(opt, length)| opt.get(..*length)).unwrap_or_default();
-
-    let limit = limit.min(out.len()).checked_sub(opt.len()).ok_or(Full)?;
-    let mut writer = Writer::new(out, limit);
-    writer.put(&[0; HEADER])?;
-    if let Some(question) = &query.question {
-        writer.put(question.verbatim)?;
-    }
+    let (frame, writer) =
+        Frame::begin(query, context.transport, answer.rcode(), answer.extended_error(), out)?;
     let name_end = query.question.as_ref().map_or(HEADER, |q| HEADER + q.name.wire().len());
     let mut body = Body { writer, context, name: HEADER, name_end };
     let truncated = body.write(answer).is_err();
-    let mut writer = body.writer;
-    writer.give_room(opt.len());
-    writer.put(opt)?;
-
-    let [answers, authorities, additionals] = writer.counts();
-    let additionals = additionals.saturating_add(u16::from(!opt.is_empty()));
-    let questions = u16::from(query.question.is_some());
-    let flags = query.opcode_rd
-        | QR
-        | if answer.is_authoritative() { AA } else { 0 }
-        | if truncated { TC } else { 0 };
-    let [_, rcode] = (answer.rcode() & 0xf).to_be_bytes();
-    writer.set(0, &query.id);
-    writer.set(2, &[flags, query.cd | rcode]);
-    for (place, count) in [questions, answers, authorities, additionals].into_iter().enumerate() {
-        writer.set(4 + 2 * place, &count.to_be_bytes());
-    }
-    Ok(Encoded { len: writer.len(), truncated })
+    let is_authoritative = answer.is_authoritative();
+    frame.finish(body.writer, Flags { truncated, is_authoritative, ..Flags::default() })
 }
 
 /// The records of a reply as they are written.

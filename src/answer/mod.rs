@@ -7,7 +7,9 @@ pub mod ahead;
 pub mod parse;
 mod edns;
 pub mod decide;
+mod frame;
 pub mod encode;
+pub mod cached;
 mod registered;
 mod additional;
 mod writer;
@@ -23,6 +25,8 @@ pub use ahead::BATCH_QUERIES;
 pub use counters::Counters;
 use decide::{Answer, End, Sources};
 pub use edns::UDP_MOST;
+pub use frame::Encoded;
+pub use writer::Full;
 
 /// How a query came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

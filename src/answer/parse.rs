@@ -23,6 +23,8 @@ const OPCODE_QUERY: u8 = 0;
 
 /// The second octet of a query's header has CD (RFC 4035, section 3.2.2).
 const CD: u8 = 0x10;
+/// It may have AD (RFC 6840, section 5.7).
+const AD: u8 = 0x20;
 /// The first octet of a header: QR, the opcode, AA, TC, RD.
 const QR: u8 = 0x80;
 const OPCODE: u8 = 0x78;
@@ -37,6 +39,8 @@ pub struct Query<'q> {
     pub opcode_rd: u8,
     /// CD where it stands in the header's fourth octet.
     pub cd: u8,
+    /// Whether the client wants to be told what was validated: AD, or DO (RFC 6840, section 5.8).
+    pub wants_ad: bool,
     /// The question, if it could be read.
     pub question: Option<Question<'q>>,
     /// The OPT record, if there is one.
@@ -86,6 +90,7 @@ pub fn parse<'q>(
         id: [id0, id1],
         opcode_rd: flags & (OPCODE | RD),
         cd: more_flags & CD,
+        wants_ad: more_flags & AD != 0,
         question: None,
         edns: None,
         problem: None,
@@ -166,7 +171,10 @@ impl<'q> Query<'q> {
     fn read_opt(&mut self, record: &OtherRecord<'_>) -> Result<(), Problem> {
         let edns = Edns::read(record.class, record.ttl, record.rdata);
         match (self.edns, edns) {
-            (None, Some(edns)) if record.owner_is_root => self.edns = Some(edns),
+            (None, Some(edns)) if record.owner_is_root => {
+                self.wants_ad |= edns.dnssec_ok;
+                self.edns = Some(edns);
+            }
             _ => return Err(Problem::FormErr),
         }
         Ok(())

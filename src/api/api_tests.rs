@@ -40,6 +40,7 @@ pub(super) fn config(dns: &str) -> config::Config {
         lease: config::Lease { default_secs: 30, min_secs: 2, max_secs: 86_400 },
         answers: config::Answers { ttl_secs: 5, max_answers: 0, negative_ttl_secs: 2 },
         services: BTreeMap::new(),
+        forward: config::Forward::default(),
         store: config::Store { data_dir: "data".into() },
         log: config::Log { level: "info".into(), json: false },
     }

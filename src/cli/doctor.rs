@@ -9,6 +9,7 @@ mod machine;
 mod network;
 mod report;
 mod resolver;
+mod upstreams;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::dns::ask::{How, ask};
+use crate::dns::ask::{self, How};
 use crate::dns::message::{Query, Wishes};
 use crate::net::holder::who_holds;
 use crate::server::{self, Given};
@@ -74,16 +75,18 @@ fn refused(wrong: &str) -> Report {
 }
 
 fn look_around(root: &Path, config: &Config, timeout: Duration) -> Report {
+    let ask = |server: SocketAddr, name: &str| soa(server, name, timeout);
     let machine = Machine {
         root,
         config,
         holder: &who_holds,
-        ask: &|server, name| soa(server, name, timeout),
+        ask: &ask,
         data_directory: &server::data_directory,
     };
     let mut findings = network::listeners(&machine);
     findings.extend(network::port_53(&machine));
     findings.extend(resolver::look(&machine));
+    findings.extend(upstreams::look(config, &ask));
     findings.extend(data::look(&machine));
     findings.extend(clock::look(&machine));
     findings.push(network::buffers(&machine));
@@ -95,12 +98,13 @@ fn soa(server: SocketAddr, name: &str, timeout: Duration) -> Result<Told, String
     let id = draw_id().map_err(|failure| failure.message().to_owned())?;
     let wishes = Wishes { recursion: true, dnssec: false };
     let query = Query::new(id, name, "SOA", wishes)?;
-    let asked = ask(server, &query, How { tcp: false, timeout, tries: TRIES });
+    let asked = ask::ask(server, &query, How { tcp: false, timeout, tries: TRIES });
     let asked = asked.map_err(|error| error.to_string())?;
     let has = |flag| asked.reply.flags.contains(&flag);
     Ok(Told {
         rcode: asked.reply.rcode.clone(),
         authoritative: has("aa"),
+        recursion: has("ra"),
         found: !asked.reply.answer.is_empty(),
         millis: asked.took.as_millis(),
     })

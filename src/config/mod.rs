@@ -1,11 +1,12 @@
 //! The configuration: a file, read and checked once.
 //!
-//! `raw.rs` has the file as it is written, `check.rs` and `sections.rs` make a [`Config`] of it, `report.rs` is
-//! what `check-config` says, `reload.rs` what SIGHUP changes. `config.toml` at the top lists every setting with
-//! its default, and a test holds it to that.
+//! `raw.rs` has the file as it is written, `check.rs`, `sections.rs` and `forward.rs` make a [`Config`] of it,
+//! `report.rs` is what `check-config` says, `reload.rs` what SIGHUP changes. `config.toml` at the top lists every
+//! setting with its default, and a test holds it to that.
 
 mod check;
 mod error;
+mod forward;
 mod names;
 mod raw;
 mod reload;
@@ -23,8 +24,10 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use crate::access::Prefixes;
 use check::Checker;
 pub use error::{ConfigError, Place, Problem};
+pub use forward::read_resolv_conf;
 pub use report::{Finding, Probes, Report, check_config, writable};
 
 /// Octets that the file may have: settings for every service it may name fit many times.
@@ -45,6 +48,8 @@ pub struct Config {
     pub answers: Answers,
     /// `[services.NAME]`: what one service has differently.
     pub services: BTreeMap<String, ServiceAnswers>,
+    /// `[forward]`
+    pub forward: Forward,
     /// `[store]`
     pub store: Store,
     /// `[log]`
@@ -150,6 +155,46 @@ pub struct ServiceAnswers {
     pub ttl_secs: Option<u32>,
     /// Instead of `answers.max_answers`.
     pub max_answers: Option<u32>,
+}
+
+/// Whom names are asked that are not ours, for whom, and what is made of the answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// Whom every name is asked that no rule is about; none: those of `resolv_conf`, or nobody.
+    pub upstreams: Vec<Upstream>,
+    /// A resolv.conf file that names them instead; see [`read_resolv_conf`].
+    pub resolv_conf: Option<PathBuf>,
+    /// Whom the names of a zone (lower case, with a final dot) are asked instead, the longest zone first to count;
+    /// nobody: they are not forwarded.
+    pub rules: BTreeMap<String, Vec<Upstream>>,
+    /// Clients whose names are forwarded.
+    pub allow: Prefixes,
+    /// Memory for answers of upstreams, in MiB.
+    pub cache_mib: u32,
+    /// Seconds for which an answer that is over is still given when no upstream answers; 0: not at all.
+    pub stale_secs: u32,
+    /// What becomes of private addresses in answers of upstreams.
+    pub private_addresses: PrivateAddresses,
+}
+
+/// Somebody who is asked for names that are not ours, over UDP and TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Upstream {
+    /// Where.
+    pub address: SocketAddr,
+}
+
+/// What becomes of private addresses in answers of upstreams, with which a stranger's name could lead a browser into
+/// one's own network (rebinding).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PrivateAddresses {
+    /// They are passed on.
+    Keep,
+    /// They are left out, but for names in these zones (lower case, with a final dot).
+    Drop {
+        /// Zones that may have such addresses.
+        except: Vec<String>,
+    },
 }
 
 /// The embedded store.

@@ -44,6 +44,29 @@ pub(super) fn reverse_zone(text: &str) -> Result<String, String> {
     }
 }
 
+/// A zone whose names are asked elsewhere, which must not be one of ours (`own`) or in one: lower case, with a final
+/// dot.
+pub(super) fn rule_zone(text: &str, own: &[String]) -> Result<String, String> {
+    if text == "." {
+        return Err("is the root: for all names there is forward.upstreams".into());
+    }
+    let name = any_zone(text)?;
+    match own.iter().find(|zone| below(&name, zone)) {
+        Some(zone) => Err(format!(
+            "is in `{zone}`, one of dns.zones: its names are answered here and never asked elsewhere"
+        )),
+        None => Ok(name),
+    }
+}
+
+/// A zone of anybody's but the root: lower case, with a final dot.
+pub(super) fn any_zone(text: &str) -> Result<String, String> {
+    if text == "." {
+        return Err("is the root: name the zones".into());
+    }
+    absolute(text)
+}
+
 /// A name under which the HTTP door may be called: lower case, without a final dot.
 pub(super) fn host(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
@@ -199,6 +222,28 @@ mod tests {
                 (".", "!root"),
             ],
         );
+    }
+
+    #[test]
+    fn rule_zones() {
+        let own = ["svc.internal.".to_owned()];
+        let parse: fn(&str) -> Result<String, String> =
+            |text| rule_zone(text, &["svc.internal.".to_owned()]);
+        assert_eq!(rule_zone("Internal", &own), Ok("internal.".into()));
+        check(
+            parse,
+            &[
+                ("Corp.Example", "corp.example."),
+                ("10.in-addr.arpa.", "10.in-addr.arpa."),
+                ("local", "local."),
+                ("xsvc.internal.", "xsvc.internal."),
+                ("SVC.internal", "!`svc.internal.`, one of dns.zones"),
+                ("a.b.svc.internal.", "!never asked elsewhere"),
+                (".", "!forward.upstreams"),
+                ("a..b", "!label of 0 octets"),
+            ],
+        );
+        check(any_zone, &[("A", "a."), (".", "!name the zones"), ("", "!label of 0 octets")]);
     }
 
     #[test]

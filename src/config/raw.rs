@@ -16,6 +16,9 @@ pub(super) type Given<T> = Option<Spanned<T>>;
 /// A list with its place and the place of every member.
 pub(super) type List = Given<Vec<Spanned<String>>>;
 
+/// Lists by zone, each with its place.
+pub(super) type Rules = BTreeMap<Spanned<String>, Spanned<Vec<Spanned<String>>>>;
+
 macro_rules! raw {
     ($($name:ident { $($field:ident: $type:ty),+ $(,)? })+) => {
         $(
@@ -37,6 +40,7 @@ raw! {
         lease: RawLease,
         answers: RawAnswers,
         services: BTreeMap<Spanned<String>, RawService>,
+        forward: RawForward,
         store: RawStore,
         log: RawLog,
     }
@@ -76,6 +80,16 @@ raw! {
     RawService {
         ttl_secs: Given<i64>,
         max_answers: Given<i64>,
+    }
+    RawForward {
+        upstreams: List,
+        resolv_conf: Given<String>,
+        rules: Rules,
+        allow: List,
+        cache_mib: Given<i64>,
+        stale_secs: Given<i64>,
+        private_addresses: Given<String>,
+        private_zones: List,
     }
     RawStore {
         data_dir: Given<String>,

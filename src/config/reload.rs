@@ -1,12 +1,13 @@
 //! What SIGHUP changes: the settings that can change while the server runs.
 
+use super::forward::is_one_of;
 use super::{Answers, Config, Dns, Http, Log, Store, Udp};
 
 impl Config {
     /// What the running configuration (`self`) becomes when the file says `new`, and a line for the log for
     /// each setting that only a restart can change.
     ///
-    /// Zones, zone files, the addresses of `ns`, answers, services, leases, the token, the keys and the log's
+    /// Zones, zone files, the addresses of `ns`, answers, services, forwarding, leases, the token, the keys and the log's
     /// level change. Sockets, threads, the data directory and what a door lets in unasked stay.
     pub fn reload_from(&self, new: &Config) -> (Config, Vec<String>) {
         let mut kept = Vec::new();
@@ -23,10 +24,12 @@ impl Config {
             lease: new.lease,
             answers: new.answers,
             services: new.services.clone(),
+            forward: new.forward.clone(),
             store: self.store.clone(),
             log: Log { level: new.log.level.clone(), json: self.log.json },
         };
         self.keep_doors_shut(&mut merged, &mut kept);
+        self.keep_out_of_a_loop(&mut merged, &mut kept);
         self.note_kept(new, &mut kept);
         (merged, kept)
     }
@@ -53,9 +56,23 @@ impl Config {
         }
     }
 
+    /// A file that is right by itself (with other addresses to listen on) must not have the server ask itself where it
+    /// still listens.
+    fn keep_out_of_a_loop(&self, merged: &mut Config, kept: &mut Vec<String>) {
+        let own = merged.forward.named().find(|(_, up)| is_one_of(&self.dns.listen, up.address));
+        if let Some((key, own)) = own {
+            kept.push(format!(
+                "[forward] stays until a restart: {} in {key} is where this server listens now",
+                own.address
+            ));
+            merged.forward = self.forward.clone();
+        }
+    }
+
     fn note_kept(&self, new: &Config, kept: &mut Vec<String>) {
         // Taken apart in full: a new setting must be put on one of the two sides to compile.
-        let Config { dns, http, udp, lease: _, answers, services: _, store, log } = self;
+        let Config { dns, http, udp, lease: _, answers, services: _, forward: _, store, log } =
+            self;
         let Answers { ttl_secs: _, max_answers: _, negative_ttl_secs: _ } = answers;
         let Dns {
             listen: dns_listen,
@@ -127,6 +144,27 @@ mod tests {
         );
         let (merged, kept) = running.reload_from(&running);
         assert_eq!((merged, kept), (running, vec![]));
+    }
+
+    #[test]
+    fn a_reload_changes_forwarding_and_makes_no_loop() {
+        let running = defaults();
+        let new = load(
+            "[forward]\nupstreams = ['192.0.2.53']\nrules = { corp = [] }\nallow = []\ncache_mib = 1\n\
+             stale_secs = 0\nprivate_addresses = 'drop'",
+        )
+        .unwrap();
+        assert_eq!(running.reload_from(&new), (new.clone(), vec![]));
+        for (key, line) in [
+            ("forward.upstreams", "upstreams = ['127.0.0.1:5300']"),
+            ("forward.rules", "rules = { corp = ['127.0.0.1:5300'] }"),
+        ] {
+            let text = format!("dns.listen = ['127.0.0.1:53']\n[forward]\n{line}");
+            let (merged, kept) = running.reload_from(&load(&text).unwrap());
+            assert_eq!(merged, running);
+            let stays = "[forward] stays until a restart: 127.0.0.1:5300 in";
+            assert_eq!(kept[0], format!("{stays} {key} is where this server listens now"));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Config, ConfigError, Environment, Overrides};
+use super::{Config, ConfigError, Environment, Overrides, read_resolv_conf};
 use crate::registry::Protocol;
 
 /// Mode bits that a file with a secret must not have: nobody but its owner writes it, and others do not read it.
@@ -102,6 +102,7 @@ fn look_around(config: &Config, probes: &mut Probes, report: &mut Report) {
         report.note(&format!("{key} {address} ({protocol})"), found);
     }
     zone_files(config.dns.zone_dir.as_deref(), probes, report);
+    resolv_conf(config, report);
     let secrets = config.http.token_file.iter().map(|file| ("http.token_file", file));
     let keys = config.udp.key_files.iter().map(|file| ("udp.key_files", file));
     for (key, file) in secrets.chain(keys) {
@@ -124,6 +125,21 @@ fn zone_files(directory: Option<&Path>, probes: &mut Probes, report: &mut Report
     for line in wrong {
         report.note(&what, Err(line));
     }
+}
+
+/// A resolv.conf file that names nobody but ourselves forwards nothing.
+fn resolv_conf(config: &Config, report: &mut Report) {
+    let Some(path) = &config.forward.resolv_conf else { return };
+    let found = match read_resolv_conf(path, &config.dns.listen) {
+        Ok(upstreams) if upstreams.is_empty() => Err(
+            "names no server but this one, so nothing would be forwarded: add a line `nameserver ADDRESS`, or name \
+             another file"
+                .into(),
+        ),
+        Ok(_) => Ok("names upstreams"),
+        Err(reason) => Err(reason),
+    };
+    report.note(&format!("forward.resolv_conf {}", path.display()), found);
 }
 
 /// Binds an address alone and lets it go. A server shares its ports among its own threads (SO_REUSEPORT), so a
@@ -246,6 +262,22 @@ mod tests {
         ];
         assert_eq!(lines, expected);
         assert!(!report.is_well());
+    }
+
+    #[test]
+    fn a_resolv_conf_names_somebody_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        let text = "dns.listen = ['127.0.0.1:0']\nhttp.listen = ['127.0.0.1:0']\nudp.listen = []\n\
+                    store.data_dir = '.'\nforward.resolv_conf = 'r'";
+        fs::write(&path, text).unwrap();
+        for (lines, well) in [("nameserver 192.0.2.53", true), ("nameserver", false)] {
+            fs::write(directory.path().join("r"), lines).unwrap();
+            let report = report(&path, &[]);
+            assert_eq!(report.is_well(), well, "{:?}", report.findings);
+            let line = report.lines().find(|line| line.contains("forward.resolv_conf")).unwrap();
+            assert!(line.ends_with("names upstreams") || line.contains("add a line"), "{line}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::check::{Checker, Number, Placed, values};
 use super::error::Place;
+use super::forward::Own;
 use super::raw::{Given, RawConfig, RawDns, RawHttp, RawLease, RawLog, RawService, RawUdp};
 use super::{Answers, Config, Dns, Http, Lease, Log, ServiceAnswers, Store, Udp};
 use super::{Environment, Overrides, key_id, names};
@@ -31,7 +32,7 @@ const MAX_SERVICES: usize = 10_000;
 macro_rules! numbers {
     ($($name:ident: $type:ty = $key:literal, $least:literal to $most:literal, $default:literal;)+) => {
         $(
-            const $name: Number<$type> =
+            pub(super) const $name: Number<$type> =
                 Number { key: $key, least: $least, most: $most, default: $default };
         )+
         /// Every number: its key, bounds and default.
@@ -54,6 +55,9 @@ numbers! {
     TTL_SECS: u32 = "answers.ttl_secs", 1 to 86400, 5;
     MAX_ANSWERS: u32 = "answers.max_answers", 0 to 1000, 0;
     NEGATIVE_TTL_SECS: u32 = "answers.negative_ttl_secs", 0 to 3600, 2;
+    CACHE_MIB: u32 = "forward.cache_mib", 1 to 65536, 64;
+    // A week (RFC 8767 suggests one to three days, and lets operators choose).
+    STALE_SECS: u32 = "forward.stale_secs", 0 to 604800, 86400;
 }
 
 impl Checker<'_> {
@@ -70,8 +74,11 @@ impl Checker<'_> {
         let udp = self.listen("udp.listen", &raw.udp.listen, ("--udp", &flags.udp), DOOR_LISTEN);
         self.apart("dns.listen", &dns, "http.listen (TCP)", &http);
         self.apart("dns.listen", &dns, "udp.listen (UDP)", &udp);
+        let dns = self.dns(&raw.dns, dns);
+        let own = Own { listen: &dns.listen, zones: &dns.zones };
+        let forward = self.forward(&raw.forward, &own);
         Config {
-            dns: self.dns(&raw.dns, dns),
+            dns,
             http: self.http(&raw.http, http),
             udp: self.udp(&raw.udp, udp),
             lease: self.lease(&raw.lease),
@@ -81,6 +88,7 @@ impl Checker<'_> {
                 negative_ttl_secs: self.number(&NEGATIVE_TTL_SECS, &raw.answers.negative_ttl_secs),
             },
             services: self.services(raw.services),
+            forward,
             store: Store { data_dir: self.data_dir(&raw.store.data_dir, flags, environment) },
             log: self.log(raw.log),
         }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::raw::{self, RawConfig, RawService};
 use super::sections::NUMBERS;
 use super::*;
+use crate::access::Prefix;
 
 const CONFIG_TOML: &str = include_str!("../../config.toml");
 
@@ -19,6 +20,14 @@ fn at_home() -> Environment {
 
 fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn prefixes(texts: &[&str]) -> Prefixes {
+    Prefixes::new(texts.iter().map(|text| Prefix::parse(text).unwrap()))
+}
+
+fn upstreams(texts: &[&str]) -> Vec<Upstream> {
+    addresses(texts).into_iter().map(|address| Upstream { address }).collect()
 }
 
 /// Loads `text` from a file `config.toml` in a directory of its own.
@@ -63,6 +72,15 @@ pub(super) fn defaults() -> Config {
         lease: Lease { default_secs: 30, min_secs: 2, max_secs: 86_400 },
         answers: Answers { ttl_secs: 5, max_answers: 0, negative_ttl_secs: 2 },
         services: BTreeMap::new(),
+        forward: Forward {
+            upstreams: vec![],
+            resolv_conf: None,
+            rules: BTreeMap::new(),
+            allow: prefixes(&["127.0.0.0/8", "::1"]),
+            cache_mib: 64,
+            stale_secs: 86_400,
+            private_addresses: PrivateAddresses::Keep,
+        },
         store: Store { data_dir: "/home/ann/.local/state/rollcall".into() },
         log: Log { level: "info".into(), json: false },
     }
@@ -185,6 +203,14 @@ fn everything_can_be_set() {
         ttl_secs = 9
         [services.db]
         max_answers = 1
+        [forward]
+        upstreams = ["192.0.2.53", "192.0.2.53:5353", "[fd00::53]:53"]
+        rules = { "Corp.Example" = ["10.1.1.1"], "home.arpa." = [] }
+        allow = ["10.0.0.0/8", "127.0.0.1", "::ffff:192.0.2.0/120"]
+        cache_mib = 1
+        stale_secs = 0
+        private_addresses = "drop"
+        private_zones = ["Plex.direct."]
         [store]
         data_dir = "../data"
         [log]
@@ -223,6 +249,19 @@ fn everything_can_be_set() {
         answers: Answers { ttl_secs: 1, max_answers: 8, negative_ttl_secs: 0 },
         services: [("db".into(), service(None, Some(1))), ("web".into(), service(Some(9), None))]
             .into(),
+        forward: Forward {
+            upstreams: upstreams(&["192.0.2.53:53", "192.0.2.53:5353", "[fd00::53]:53"]),
+            resolv_conf: None,
+            rules: [
+                ("corp.example.".into(), upstreams(&["10.1.1.1:53"])),
+                ("home.arpa.".into(), vec![]),
+            ]
+            .into(),
+            allow: prefixes(&["10.0.0.0/8", "127.0.0.1", "192.0.2.0/24"]),
+            cache_mib: 1,
+            stale_secs: 0,
+            private_addresses: PrivateAddresses::Drop { except: vec!["plex.direct.".into()] },
+        },
         store: Store { data_dir: here("../data") },
         log: Log { level: "warn,rollcall::net=debug".into(), json: true },
     };
@@ -240,9 +279,9 @@ fn what_is_wrong_is_told_with_its_line() {
                expected one of `listen`, `key_files`, `insecure_unsigned`"],
         ),
         (
-            "[forward]\nupstreams = []",
-            &["line 1: unknown section or key `forward`; expected one of `dns`, `http`, `udp`, \
-               `lease`, `answers`, `services`, `store`, `log`"],
+            "[metrics]\nlisten = []",
+            &["line 1: unknown section or key `metrics`; expected one of `dns`, `http`, `udp`, \
+               `lease`, `answers`, `services`, `forward`, `store`, `log`"],
         ),
         ("[anwsers]", &["line 1: unknown section or key `anwsers`; did you mean `answers`?"]),
         (
@@ -346,7 +385,7 @@ fn what_is_wrong_is_told_with_its_line() {
                 "line 5: dns.workers must be 0 to 256, not -1",
                 "line 6: unknown key `zonedir` in [dns]; did you mean `zone_dir`?",
                 "line 7: unknown section or key `x`; expected one of `dns`, `http`, `udp`, \
-                 `lease`, `answers`, `services`, `store`, `log`",
+                 `lease`, `answers`, `services`, `forward`, `store`, `log`",
             ],
         ),
     ];

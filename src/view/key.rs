@@ -69,6 +69,17 @@ impl<'n> Sought<'n> {
     pub fn new(octets: &'n [u8]) -> Self {
         Self { hash: SEED.hash_one(octets), octets }
     }
+
+    /// What it hashes to: differently in each process.
+    pub fn hashed(&self) -> u64 {
+        self.hash
+    }
+
+    /// The octets that were hashed.
+    #[inline]
+    pub fn octets(&self) -> &'n [u8] {
+        self.octets
+    }
 }
 
 impl Hash for Sought<'_> {

@@ -33,8 +33,8 @@ use crate::registry::{Instance, InstanceId, ServiceName};
 
 pub use cell::Cell;
 pub use chunk::Chunk;
-pub use key::Sought;
-use key::{Hashed, Key};
+use key::Key;
+pub use key::{Hashed, Sought};
 pub use lease::LeaseTime;
 pub use node::{Labelled, Node, Pointers};
 pub use record::{A, Aaaa, Record, Srv};

@@ -115,3 +115,12 @@ def test_a_store_of_somebody_else(servers, doctor):
     [(standing, text)] = findings(done, "store.data_dir")
     assert done.returncode == FAILED and standing == "problem" and "not a Rollcall store" in text
     assert [path.name for path in server.data_dir.iterdir()] == ["rollcall.db"]
+
+
+def test_upstreams(servers, server, doctor):
+    """Each that is configured is asked for the root."""
+    upstream = f"127.0.0.1:{server.dns_port}"
+    asking = servers({"forward": {"upstreams": [upstream], "allow": ["10.0.0.0/8"]}}, start=False)
+    done = doctor(asking, {}, "--json")
+    told = f"{upstream} in forward.upstreams does not resolve names for this machine: it says REFUSED"
+    assert findings(done, "forward") == [("problem", told)] and done.returncode == FAILED

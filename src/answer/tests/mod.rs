@@ -1,6 +1,7 @@
 //! Tests that compare whole replies. Queries are built by hand, replies are read with hickory-proto and
 //! printed as dig would, so the encoder has a second opinion.
 
+mod cached;
 mod codec;
 mod errors;
 mod files;

@@ -33,6 +33,8 @@ pub(super) struct Told {
     pub(super) rcode: String,
     /// Whether the zone is its own.
     pub(super) authoritative: bool,
+    /// Whether it asks others.
+    pub(super) recursion: bool,
     /// Whether there is such a record.
     pub(super) found: bool,
     /// How long it took.
@@ -107,6 +109,6 @@ pub(super) mod testing {
     /// A reply with this code.
     pub(in crate::cli::doctor) fn told(rcode: &str, authoritative: bool) -> Result<Told, String> {
         let found = rcode == "NOERROR";
-        Ok(Told { rcode: rcode.into(), authoritative, found, millis: 3 })
+        Ok(Told { rcode: rcode.into(), authoritative, recursion: false, found, millis: 3 })
     }
 }

@@ -1,0 +1,76 @@
+//! From what upstream said to the reply's bytes: one copy, and the TTLs.
+
+use super::Transport;
+use super::edns::ExtendedError;
+use super::frame::{Encoded, Flags, Frame};
+use super::parse::Query;
+use super::writer::{Full, Section, Writer};
+use crate::cache::{self, Entry, Fitting};
+use crate::view::LeaseTime;
+
+/// The TTL of what no longer holds (RFC 8767, section 4).
+const STALE_TTL: u32 = 30;
+const NXDOMAIN: u8 = 3;
+
+/// Whether an entry holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// It does: its TTLs are counted down.
+    Fresh,
+    /// It no longer does: its TTLs are 30 s, and the client is told.
+    Stale,
+}
+
+/// Writes the reply of an entry, which was found by the query's question. An error: not even the question fits, the
+/// buffer is smaller than it must be, or the entry is about another name.
+#[inline]
+pub fn encode(
+    entry: &Entry,
+    age: Age,
+    query: &Query<'_>,
+    now: LeaseTime,
+    transport: Transport,
+    out: &mut [u8],
+) -> Result<Encoded, Full> {
+    let name = query.question.as_ref().map(|question| question.name.wire());
+    // Pointers in the entry lead into the question.
+    if name != Some(entry.name()) {
+        return Err(Full);
+    }
+    let head = entry.head();
+    let error = extended_error(entry, age);
+    let (frame, mut writer) = Frame::begin(query, transport, head.rcode.into(), error, out)?;
+    let fitting = entry.fitting(writer.room());
+    let start = writer.len();
+    writer.put_records(Section::Answer, fitting.count(cache::Section::Answer), fitting.octets)?;
+    writer.put_records(Section::Authority, fitting.count(cache::Section::Authority), &[])?;
+    put_ttls(&mut writer, start, &fitting, age, entry.age_secs(now));
+    let flags = Flags {
+        is_authoritative: false,
+        truncated: !fitting.is_whole,
+        is_forwarded: true,
+        is_authentic: head.is_authentic && age == Age::Fresh,
+    };
+    frame.finish(writer, flags)
+}
+
+/// What is wrong with the answer, if so (RFC 8914, sections 4.4, 4.14 and 4.20).
+fn extended_error(entry: &Entry, age: Age) -> Option<ExtendedError> {
+    match age {
+        _ if entry.is_failure() => Some(ExtendedError::CachedError),
+        Age::Stale if entry.head().rcode == NXDOMAIN => Some(ExtendedError::StaleNoName),
+        Age::Stale => Some(ExtendedError::Stale),
+        Age::Fresh => None,
+    }
+}
+
+/// What is left of each TTL: 1 at least, unless it was 0 when it came.
+fn put_ttls(writer: &mut Writer<'_>, start: usize, fitting: &Fitting<'_>, age: Age, gone: u32) {
+    for (at, ttl) in fitting.ttls() {
+        let left = match age {
+            Age::Fresh => ttl.saturating_sub(gone).max(ttl.min(1)),
+            Age::Stale => STALE_TTL,
+        };
+        writer.set(start + at, &left.to_be_bytes());
+    }
+}

@@ -1,0 +1,261 @@
+//! `[forward]`: whom names are asked that are not ours, for whom, and what is made of the answers.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use super::check::{Checker, Placed, values};
+use super::error::Place;
+use super::names;
+use super::raw::{Given, RawForward, Rules};
+use super::sections::{CACHE_MIB, STALE_SECS};
+use super::{Forward, PrivateAddresses, Upstream};
+use crate::access::{Prefix, Prefixes};
+
+/// The port of DNS: that of an upstream that names none.
+pub(super) const DNS_PORT: u16 = 53;
+/// Zones that may have rules.
+const MAX_RULES: usize = 1_000;
+/// Octets of a resolv.conf file that are read: three lines of it count.
+const MAX_RESOLV_CONF_OCTETS: u64 = 64 * 1024;
+/// Whose names are forwarded unless somebody says so: this machine's programs.
+const ALLOW: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+
+/// What a zone's rule is checked against.
+pub(super) struct Own<'a> {
+    /// Where this server listens.
+    pub(super) listen: &'a [SocketAddr],
+    /// The zones that are ours.
+    pub(super) zones: &'a [String],
+}
+
+impl Own<'_> {
+    /// Whether whoever asks this address asks us.
+    fn is(&self, address: SocketAddr) -> bool {
+        is_one_of(self.listen, address)
+    }
+}
+
+/// Whether a server that listens on `listen` is asked at `address`.
+pub(super) fn is_one_of(listen: &[SocketAddr], address: SocketAddr) -> bool {
+    listen.iter().any(|listen| {
+        let (own, ip) = (listen.ip().to_canonical(), address.ip().to_canonical());
+        let all = own.is_unspecified() && (ip.is_loopback() || ip.is_unspecified());
+        listen.port() == address.port() && (own == ip || all)
+    })
+}
+
+impl Checker<'_> {
+    pub(super) fn forward(&mut self, raw: &RawForward, own: &Own) -> Forward {
+        let upstreams = match &raw.upstreams {
+            Some(given) => self.upstreams("forward.upstreams", given, own),
+            None => Vec::new(),
+        };
+        let resolv_conf = self.resolv_conf(&raw.resolv_conf);
+        if !upstreams.is_empty() && resolv_conf.is_some() {
+            let place = self.place(&raw.resolv_conf).max(self.place(&raw.upstreams));
+            self.problem(
+                place,
+                "forward.upstreams and forward.resolv_conf both say whom to ask: leave one of them out",
+            );
+        }
+        let allow = match &raw.allow {
+            Some(given) => {
+                Prefixes::new(values(self.members("forward.allow", given, Prefix::parse)))
+            }
+            None => Forward::default().allow,
+        };
+        Forward {
+            upstreams,
+            resolv_conf,
+            rules: self.rules(&raw.rules, own),
+            allow,
+            cache_mib: self.number(&CACHE_MIB, &raw.cache_mib),
+            stale_secs: self.number(&STALE_SECS, &raw.stale_secs),
+            private_addresses: self.private_addresses(raw),
+        }
+    }
+
+    fn upstreams(
+        &mut self,
+        key: &str,
+        given: &Spanned<Vec<Spanned<String>>>,
+        own: &Own,
+    ) -> Vec<Upstream> {
+        let upstreams = self.members(key, given, upstream);
+        for Placed { place, value: Upstream { address } } in &upstreams {
+            if own.is(*address) {
+                let text = format!(
+                    "{key}: this server itself listens on {address} (dns.listen), and would ask itself without \
+                     end: name the server that is to be asked, or leave it out"
+                );
+                self.problem(*place, text);
+            }
+        }
+        values(upstreams)
+    }
+
+    fn resolv_conf(&mut self, given: &Given<String>) -> Option<PathBuf> {
+        let path = self.path("forward.resolv_conf", given)?;
+        if !path.is_file() {
+            let (place, shown) = (self.place(given), path.display());
+            let text =
+                format!("forward.resolv_conf: {shown} is no file: make it, or leave the key out");
+            self.problem(place, text);
+        }
+        Some(path)
+    }
+
+    fn rules(&mut self, raw: &Rules, own: &Own) -> BTreeMap<String, Vec<Upstream>> {
+        if raw.len() > MAX_RULES {
+            let text = format!("forward.rules has {} zones, and may have {MAX_RULES}", raw.len());
+            self.problem(Place::Whole, text);
+        }
+        // In the order of the file, so that the later one of two is the one too many.
+        let mut given: Vec<_> = raw.iter().collect();
+        given.sort_by_key(|(zone, _)| zone.span().start);
+        let mut rules = BTreeMap::new();
+        for (zone, given) in given.into_iter().take(MAX_RULES) {
+            let place = self.place_of(zone);
+            let shown = zone.get_ref().escape_debug();
+            let wrong = match names::rule_zone(zone.get_ref(), own.zones) {
+                Err(reason) => Some(reason),
+                Ok(name) => {
+                    let key = format!("forward.rules: `{shown}`");
+                    let upstreams = self.upstreams(&key, given, own);
+                    let before = rules.insert(name, upstreams);
+                    before.map(|_| "is there twice".to_owned())
+                }
+            };
+            if let Some(reason) = wrong {
+                self.problem(place, format!("forward.rules: `{shown}` {reason}"));
+            }
+        }
+        rules
+    }
+
+    fn private_addresses(&mut self, raw: &RawForward) -> PrivateAddresses {
+        let drops = match raw.private_addresses.as_ref().map(|given| given.get_ref().as_str()) {
+            None | Some("keep") => false,
+            Some("drop") => true,
+            Some(other) => {
+                let text = format!(
+                    "forward.private_addresses: `{}` must be \"keep\" or \"drop\"",
+                    other.escape_debug()
+                );
+                let place = self.place(&raw.private_addresses);
+                self.problem(place, text);
+                return PrivateAddresses::Keep;
+            }
+        };
+        let except = match &raw.private_zones {
+            Some(given) => values(self.members("forward.private_zones", given, names::any_zone)),
+            None => Vec::new(),
+        };
+        if drops {
+            return PrivateAddresses::Drop { except };
+        }
+        if !except.is_empty() {
+            let place = self.place(&raw.private_zones);
+            self.problem(
+                place,
+                "forward.private_zones names exceptions, and nothing is dropped: set \
+                 forward.private_addresses = \"drop\", or leave the key out",
+            );
+        }
+        PrivateAddresses::Keep
+    }
+}
+
+/// An address with or without a port.
+fn upstream(text: &str) -> Result<Upstream, String> {
+    for (scheme, what) in [("tls://", "TLS"), ("https://", "HTTPS"), ("quic://", "QUIC")] {
+        if text.starts_with(scheme) {
+            return Err(format!(
+                "is an upstream over {what}, and this version asks over UDP and TCP alone: name an address, such \
+                 as `192.0.2.53`"
+            ));
+        }
+    }
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let alone = bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS_PORT));
+    let address = alone.or_else(|_| text.parse::<SocketAddr>()).map_err(|_| {
+        "is no address with or without a port, such as `192.0.2.53`, `192.0.2.53:5353` or \
+         `[fd00::53]:53`"
+    })?;
+    let ip = address.ip().to_canonical();
+    if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(std::net::Ipv4Addr::BROADCAST) {
+        return Err("cannot be asked: name the address of one server".into());
+    }
+    if address.port() == 0 {
+        return Err("has port 0, on which nobody can be asked".into());
+    }
+    let address = match (ip, address) {
+        (IpAddr::V4(_), _) => SocketAddr::new(ip, address.port()),
+        // With its zone, which a link-local address needs.
+        (IpAddr::V6(_), address) => address,
+    };
+    Ok(Upstream { address })
+}
+
+impl Default for Forward {
+    fn default() -> Self {
+        Self {
+            upstreams: Vec::new(),
+            resolv_conf: None,
+            rules: BTreeMap::new(),
+            allow: Prefixes::new(ALLOW.iter().filter_map(|text| Prefix::parse(text).ok())),
+            cache_mib: CACHE_MIB.default,
+            stale_secs: STALE_SECS.default,
+            private_addresses: PrivateAddresses::Keep,
+        }
+    }
+}
+
+impl Forward {
+    /// Whether anything is forwarded at all.
+    pub fn is_on(&self) -> bool {
+        !self.upstreams.is_empty()
+            || self.resolv_conf.is_some()
+            || self.rules.values().any(|upstreams| !upstreams.is_empty())
+    }
+
+    /// All upstreams that are named, of all names and of single zones, with the option that names them.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, Upstream)> {
+        let all = self.upstreams.iter().map(|upstream| ("forward.upstreams", *upstream));
+        let rules = self.rules.values().flatten().map(|upstream| ("forward.rules", *upstream));
+        all.chain(rules)
+    }
+}
+
+/// The upstreams that a resolv.conf file names, without those at which a server that listens on `listen` would ask
+/// itself. The error says why the file cannot be used.
+pub fn read_resolv_conf(path: &Path, listen: &[SocketAddr]) -> Result<Vec<Upstream>, String> {
+    use std::io::Read;
+    let mut octets = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_RESOLV_CONF_OCTETS).read_to_end(&mut octets))
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    let mut upstreams = Vec::new();
+    for text in name_servers(&String::from_utf8_lossy(&octets)) {
+        match upstream(text) {
+            Ok(found) if is_one_of(listen, found.address) || upstreams.contains(&found) => {}
+            Ok(found) => upstreams.push(found),
+            Err(_) => {} // what is no address is nobody's, for the C library too
+        }
+    }
+    Ok(upstreams)
+}
+
+/// The addresses of the lines `nameserver ADDRESS` (resolv.conf(5)).
+fn name_servers(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        words.next().filter(|word| *word == "nameserver").and(words.next())
+    })
+}
+
+#[cfg(test)]
+mod tests;

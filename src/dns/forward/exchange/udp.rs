@@ -1,0 +1,121 @@
+//! One question in one datagram, from a socket that is only for it (RFC 5452, section 9.2).
+//!
+//! The socket is connected, so that the kernel drops what comes from elsewhere and tells us of ICMP errors. Its port
+//! is the kernel's choice: random over the system's range, without those that the system's owner reserved. A reply
+//! that does not match is no reason to give up: the good one may be on its way (TuDoor). But who is sent several
+//! of them is being attacked, and asks over TCP, where guessing ends.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use tokio::net::UdpSocket;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{Budget, Failure};
+use crate::dns::forward::message::{Letters, Query};
+
+/// Replies that do not match, until it goes over TCP: two may be late or broken ones, three are an attempt.
+pub const MISMATCHES_MOST: usize = 3;
+/// Room for a datagram: more than we say we take, since some send it all the same.
+const RECEIVE_OCTETS: usize = 4096;
+
+/// Sockets of questions at most: what is under way when two thousand questions a second meet silent upstreams takes
+/// some more, and then goes over connections. Each is a file to the system, and doors must not run out of them.
+pub const SOCKETS_MOST: usize = 4096;
+
+/// The sockets that all questions to all upstreams may have. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Sockets(Arc<Semaphore>);
+
+/// A socket that may be opened; another may be when this is dropped.
+#[derive(Debug)]
+pub struct MayOpen {
+    _place: OwnedSemaphorePermit,
+}
+
+impl Sockets {
+    /// So many: [`SOCKETS_MOST`] in the server.
+    pub fn new(most: usize) -> Self {
+        Self(Arc::new(Semaphore::new(most)))
+    }
+
+    /// One of them, if there is one left.
+    pub fn take(&self) -> Option<MayOpen> {
+        Some(MayOpen { _place: self.0.clone().try_acquire_owned().ok()? })
+    }
+}
+
+/// What came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Datagram {
+    /// The reply.
+    Reply(Vec<u8>),
+    /// A reply that is not all of it.
+    Truncated,
+    /// A reply that matches but for the case of the name's letters.
+    OtherLetters,
+    /// Replies that do not match, more than there should be.
+    Mismatched,
+}
+
+/// Sends the query, and waits for the reply for as long as it is let. An upstream whose letters are known not to be kept
+/// is asked with [`Letters::Lower`], and replies in any case.
+///
+/// # Errors
+/// Why nothing will come.
+pub async fn ask(
+    to: SocketAddr,
+    query: &Query,
+    letters: Letters,
+    budget: &Budget,
+) -> Result<Datagram, Failure> {
+    let socket = connected(to).await?;
+    budget.take()?;
+    socket.send(query.octets()).await.map_err(|error| failure(&error))?;
+    let mut room = vec![0; RECEIVE_OCTETS];
+    for _ in 0..MISMATCHES_MOST {
+        let len = socket.recv(&mut room).await.map_err(|error| failure(&error))?;
+        let reply = room.get(..len).unwrap_or_default();
+        match query.matches(reply) {
+            Some(matched) if letters == Letters::Random && !matched.letters_kept => {
+                return Ok(Datagram::OtherLetters);
+            }
+            Some(matched) if matched.truncated => return Ok(Datagram::Truncated),
+            Some(_) => {
+                room.truncate(len);
+                query.restore(&mut room);
+                return Ok(Datagram::Reply(room));
+            }
+            None => {}
+        }
+    }
+    Ok(Datagram::Mismatched)
+}
+
+async fn connected(to: SocketAddr) -> Result<UdpSocket, Failure> {
+    let any: SocketAddr = match to {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).await.map_err(|_| Failure::Local)?;
+    socket.connect(to).await.map_err(|error| failure(&error))?;
+    Ok(socket)
+}
+
+/// What the kernel says of a datagram: mostly an ICMP error (RFC 1122, section 4.1.3.3), else a want of our own.
+fn failure(error: &io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::ConnectionRefused
+        | ErrorKind::HostUnreachable
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::NetworkDown
+        | ErrorKind::AddrNotAvailable
+        | ErrorKind::PermissionDenied => Failure::Unreachable,
+        _ => Failure::Local,
+    }
+}
+
+#[cfg(test)]
+#[path = "udp_tests.rs"]
+mod tests;

@@ -1,0 +1,31 @@
+//! Names that are not ours: how an upstream is asked.
+//!
+//! A question goes down these floors, and one reply comes back:
+//!
+//! ```text
+//! flight    the same question is asked once, whoever waits for it
+//! rules     which group of upstreams a name belongs to
+//! pool      the fastest healthy upstream of the group first, the next after a short delay or a failure
+//! exchange  one question, one upstream: a datagram from a socket of its own, or a connection that is shared
+//! message   the query's octets, and which replies are replies to it
+//! accept    what of a reply the cache may keep
+//! ```
+//!
+//! No delegation is followed and nothing is validated here: an upstream is a resolver. So one question costs
+//! [`exchange::PACKETS_MOST`] packets at most, whatever the upstreams say, and [`pool::QUESTION_MOST`] at most.
+
+pub mod flight;
+pub mod rules;
+pub mod resolv_conf;
+pub mod pool;
+pub mod upstream;
+pub mod exchange;
+pub mod message;
+pub mod accept;
+mod names;
+mod reply;
+#[cfg(test)]
+mod testing;
+
+pub use exchange::Failure;
+pub use message::Question;
