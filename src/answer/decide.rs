@@ -369,7 +369,7 @@ fn at_node<'a>(zone: &'a Zone, node: &'a FileNode, rtype: u16) -> Found<'a> {
     Found::End(match (rtype, node.rrset(rtype), node.rrset(types::CNAME)) {
         (types::SOA, Some(_), _) => End::Soa(zone),
         (_, Some(rrset), _) => End::File(rrset),
-        (types::ANY, None, _) => End::Any(zone),
+        (types::ANY, None, _) if !node.is_empty() => End::Any(zone),
         (_, None, Some(alias)) => return Found::Alias(alias),
         (_, None, None) => End::NoData(zone),
     })
