@@ -51,7 +51,7 @@ pub enum End<'a> {
     Soa(&'a Zone),
     /// What there is to say about any type (RFC 8482, section 4.2).
     Any(&'a Zone),
-    /// A CNAME that leads out of the zone, or in circles: the client goes on from there, or does not.
+    /// A CNAME that leads out of our zones, or in circles: the client goes on from there, or does not.
     Alias,
     /// The name exists, and has no records of the type.
     NoData(&'a Zone),
@@ -188,10 +188,17 @@ pub fn decide<'a>(sources: Sources<'a>, question: &Question<'_>, ahead: &Ahead<'
             Found::End(end) => return Answer { links, end },
             Found::Alias(link) => link,
         };
-        let target = link.records.first().and_then(|link| Name::read(&link.rdata));
         let goes_on = links.add(link);
-        match target.filter(|target| goes_on && is_from(sources.zones, zone, target)) {
-            Some(target) => found = look_up(sources, zone, &target, rtype, Listed::Unknown),
+        // Step 3a of RFC 1034, section 4.3.2 goes back to the choice of the zone, which may be another of ours.
+        let next = link.records.first().and_then(|link| Name::read(&link.rdata));
+        let next = next.filter(|_| goes_on).and_then(|target| {
+            let zone = zone_for(sources.zones, &target, rtype)?;
+            Some((zone, target))
+        });
+        match next {
+            Some((zone, target)) => {
+                found = look_up(sources, zone, &target, rtype, Listed::Unknown);
+            }
             None => return Answer { links, end: End::Alias },
         }
     }
@@ -209,10 +216,6 @@ fn zone_for<'a>(zones: &'a Zones, name: &Name, rtype: u16) -> Option<&'a Zone> {
         return Some(parent);
     }
     Some(zone)
-}
-
-fn is_from(zones: &Zones, zone: &Zone, name: &Name) -> bool {
-    zones.find(name).is_some_and(|found| std::ptr::eq(found, zone))
 }
 
 /// What a look at one name gave.

@@ -48,7 +48,9 @@ def compare(started, generator, count):
     for _ in range(count):
         question = generator.next()
         tally.asked += 1
-        mine = replies.read(ours.ask(question), question)
+        reply = ours.ask(question)
+        assert not replies.repeats(reply), f"a record comes twice in the reply to {question}"
+        mine = replies.read(reply, question)
         tally.replies[mine.rcode] += 1
         for reference in references:
             theirs = replies.read(reference.ask(question), question)
@@ -71,7 +73,8 @@ class Tally:
             return
         self.unexplained += 1
         if self.unexplained <= SHOWN:
-            print(f"DIFFERENCE in {difference} from {reference}: {question}\n  ours   {mine}\n  theirs {theirs}", flush=True)
+            print(f"DIFFERENCE in {difference} from {reference}: {question}: {mine.rcode}, {mine.octets} octets")
+            print(f"  {replies.shown(difference, mine, theirs)}", flush=True)
 
     def report(self, arguments, seconds):
         for (reference, reason), count in sorted(self.explained.items()):

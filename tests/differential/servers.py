@@ -51,7 +51,7 @@ server:
     ipv4-edns-size: 1232
     tcp-timeout: 600
     tcp-query-count: 0
-    minimal-responses: yes
+    minimal-responses: no
     refuse-any: no
 remote-control:
     control-enable: no

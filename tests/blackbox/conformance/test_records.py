@@ -1,4 +1,4 @@
-"""Records: types, services, addresses, what is asked with ANY (RFC 1035, 2782, 3596, 3597, 8482, 8659)."""
+"""Records: types, services, addresses, what is asked with ANY (RFC 1035, 2782, 3596, 3597, 8482, 9460)."""
 
 import dns.message
 import dns.rdatatype
@@ -131,6 +131,15 @@ def test_srv_order(door):
 def test_rotation(door):
     assert {door.ask("corp.test.", "NS").data()[0] for _ in range(4)} == {"ns.corp.test.", "ns2.corp.test."}
     assert len({door.ask("web.svc.internal.").data()[0] for _ in range(12)}) == 3
+
+
+@clause("RFC 9460", "4.1", "Addresses of the target of HTTPS and SVCB are in the additional section; `.` has none to add")
+def test_https_additional(door):
+    assert sorted(door.ask("https.corp.test.", "HTTPS").records("additional")) == [
+        ("mail2.corp.test.", "A", "192.0.2.26"),
+        ("mail2.corp.test.", "AAAA", "2001:db8::26"),
+    ]
+    assert door.ask("alone.corp.test.", "HTTPS").records("additional") == []
 
 
 @clause("RFC 3597", "3", "A record of a type that nobody knows is served, its data octet by octet")

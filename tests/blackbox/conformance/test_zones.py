@@ -73,6 +73,16 @@ def test_alias_loops(door):
     assert door.ask("self.corp.test.").records() == [("self.corp.test.", "CNAME", "self.corp.test.")]
 
 
+@clause("RFC 1034", "4.3.2", "An alias into another of our zones is followed there: the nearest zone is sought anew")
+def test_alias_into_another_zone(door):
+    assert door.ask("intodeep.corp.test.").data() == ["host.deep.corp.test.", "192.0.2.63"]
+    reply = door.ask("service.corp.test.")
+    assert reply.aa and reply.data()[0] == "web.svc.internal."
+    assert set(reply.data(type="A")) == {"10.0.0.1", "10.0.0.2", "10.0.0.3"}
+    reply = door.ask("tonobody.corp.test.")
+    assert (reply.rcode, owners(reply, "authority", "SOA")) == ("NXDOMAIN", ["svc.internal."])
+
+
 @clause("RFC 6604", "3", "The code is about the last name: an alias to a name that is not there is NXDOMAIN")
 def test_alias_to_nothing(door):
     reply = door.ask("dangling.corp.test.")

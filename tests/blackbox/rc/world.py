@@ -31,7 +31,9 @@ loop2      CNAME loop1
 self       CNAME self
 dangling   CNAME nosuch
 intosub    CNAME host.sub
-intodeep   CNAME deep
+intodeep   CNAME host.deep
+service    CNAME web.svc.internal.
+tonobody   CNAME nobody.svc.internal.
 ; Wildcards, by the closest encloser
 *.wild     TXT   "wild"
 *.wild     MX    10 host1.wild
@@ -64,6 +66,8 @@ _not._tcp  SRV   0 0 0 .
 _imap._tcp SRV   10 60 143 mail
 _imap._tcp SRV   10 40 143 mail2
 _imap._tcp SRV   20 0 143 mail.example.org.
+https      HTTPS 1 mail2 alpn=h2
+alone      HTTPS 1 . alpn=h2
 ; Types that nobody knows, and known ones written as unknown
 odd        TYPE65280 \# 5 C00C010203
 odd        TYPE731   \# 0
