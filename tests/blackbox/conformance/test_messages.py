@@ -42,7 +42,7 @@ def test_aa(door):
         assert wire.header(door.raw(wire.query(name))).has(wire.AA), name
 
 
-@clause("RFC 1035", "4.1.1", "AA is not set for a name that is in none of our zones, nor is RA where nobody is asked for it")
+@clause("RFC 1035", "4.1.1", "AA is not set for a name in none of our zones, nor RA where nobody is asked for it")
 def test_no_aa_no_ra(door):
     for flags in (0, wire.RD):
         head = wire.header(door.raw(wire.query("example.org.", flags=flags)))

@@ -54,7 +54,7 @@ def test_invalid(door):
 def test_local(tmp_path):
     for number, zone in enumerate(("local.", "svc.local.")):
         code, said = Server(tmp_path / str(number), {"dns": {"zones": [zone]}}).refused()
-        assert code == 1 and "local" in said and "6762" in said or "multicast" in said.lower(), said
+        assert code == 1 and zone.rstrip(".") in said and "multicast" in said.lower(), said
 
 
 @clause("RFC 6762", "22.1", "Names below `local` are not answered")
@@ -80,7 +80,7 @@ def test_home_arpa_ds(door):
     assert (reply.rcode, reply.data(), len(reply.message.authority)) == ("NOERROR", [], 1)
 
 
-@clause("RFC 6303", "3", "A reverse zone of private addresses has an SOA and NS, and says NXDOMAIN for who is not there")
+@clause("RFC 6303", "3", "A reverse zone of private addresses has SOA and NS, and says NXDOMAIN for who is not there")
 @pytest.mark.parametrize("zone", ["10.in-addr.arpa.", "d.f.ip6.arpa."])
 def test_reverse_zones(door, zone):
     assert len(door.ask(zone, "SOA").data()) == 1 and door.ask(zone, "NS").data()

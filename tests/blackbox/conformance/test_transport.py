@@ -128,7 +128,7 @@ def test_apart(door):
         assert wire.header(read_frame(connection)).rcode == wire.NOERROR
 
 
-@clause("RFC 7766", "10", "A message that is no query harms neither the server nor other connections")
+@clause("RFC 7766", "11", "A message that is no query harms neither the server nor other connections")
 def test_garbage(door):
     with door.connect() as other:
         for data in (frame(b""), frame(b"\x00" * 11), frame(b"\xff" * 600), b"\xff\xff" + b"x" * 100):

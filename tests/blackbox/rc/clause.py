@@ -39,7 +39,7 @@ def clause(rfc, section, text):
 
 
 def collect():
-    """[(clause, file, test)] of the directory's tests, in the order of the standards; fails where a test shows none."""
+    """[(clause, file, test)] of the tests, in the order of the standards; fails where a test shows none."""
     found = []
     for path in sorted(DIRECTORY.glob("test_*.py")):
         for name, function in _functions(path):
