@@ -85,9 +85,9 @@ fn the_question_keeps_its_case_and_ttls_are_counted_down() {
         NOERROR rd ra ad cd
         ? wWw.eXample. A
         wWw.eXample. 241 CNAME web.eXample.
-        web.eXample. 1 A 192.0.2.1
         web.eXample. 1 A 192.0.2.2
-        web.eXample. 1 A 192.0.2.3",
+        web.eXample. 1 A 192.0.2.3
+        web.eXample. 1 A 192.0.2.1",
     );
 }
 
@@ -130,9 +130,9 @@ fn what_no_longer_holds_has_thirty_seconds_and_says_so() {
         EDNS 0 1232 Unknown(15, [0, 3])
         ? www.example. A
         www.example. 30 CNAME web.example.
-        web.example. 30 A 192.0.2.1
         web.example. 30 A 192.0.2.2
-        web.example. 30 A 192.0.2.3",
+        web.example. 30 A 192.0.2.3
+        web.example. 30 A 192.0.2.1",
     );
     check(
         &absent(),
@@ -162,6 +162,34 @@ fn a_failure_says_why() {
         EDNS 0 1232 Unknown(15, [0, 22])
         ? web.example. A",
     );
+}
+
+#[test]
+fn addresses_take_turns_by_the_id_and_nothing_else_moves() {
+    let entry = alias();
+    let query = Ask::of("www.example. A").bytes();
+    let name = Name::read(&query[12..]).unwrap();
+    let mut leaders = std::collections::BTreeMap::new();
+    for id in 0..300_u16 {
+        let mut query = query.clone();
+        query[..2].copy_from_slice(&id.to_be_bytes());
+        let peer = CLIENT.parse().unwrap();
+        let query = parse::parse(&query, peer, Transport::Udp, Some(&name)).unwrap();
+        let mut out = vec![0; 1232];
+        let encoded =
+            cached::encode(&entry, Age::Fresh, &query, STORED, Transport::Udp, &mut out).unwrap();
+        out.truncate(encoded.len);
+        let lines = print(&out);
+        let records: Vec<_> = lines.lines().filter(|line| line.contains(" 60 A ")).collect();
+        assert_eq!(records.len(), 3);
+        assert_eq!(std::collections::BTreeSet::from_iter(&records).len(), 3);
+        assert!(
+            lines.contains("www.example. 300 CNAME web.example.\nweb.example. 60 A "),
+            "{lines}"
+        );
+        *leaders.entry(records[0].to_owned()).or_insert(0) += 1;
+    }
+    assert_eq!(leaders.into_values().collect::<Vec<_>>(), [100, 100, 100]);
 }
 
 #[test]
