@@ -2,6 +2,7 @@
 
 import pytest
 
+from rc.rig import Rig
 from rc.server import BINARY, Server
 from rc.sidecars import Sidecar
 
@@ -61,3 +62,34 @@ def sidecars(tmp_path):
     yield make
     for sidecar in made:
         sidecar.clean()
+
+
+@pytest.fixture
+def rigs(tmp_path, request):
+    """Makes machines with namespaces of their own: `rigs(config, …)`."""
+    made = []
+    servers = request.node.rollcall_servers = []
+
+    def make(config=None, **options):
+        made.append(Rig(tmp_path / f"rig-{len(made)}", config, **options))
+        servers.append(made[-1].server)
+        return made[-1].start()
+
+    yield make
+    for rig in made:
+        rig.close()
+
+
+@pytest.fixture(scope="module")
+def shared_rig(tmp_path_factory):
+    """One such machine for all tests of a file, each with services of its own."""
+    rig = Rig(tmp_path_factory.mktemp("rig")).start()
+    yield rig
+    rig.close()
+
+
+@pytest.fixture
+def rig(shared_rig, request):
+    """The machine of the file's tests."""
+    request.node.rollcall_servers = [shared_rig.server]
+    return shared_rig
