@@ -1,9 +1,11 @@
-"""A small web server that says who it is: an instance of a service.
+"""A small web server that says who it is: an instance of a service. SIGTERM ends it at once.
 
 usage: instance.py ADDRESS PORT ID
 """
 
 import http.server
+import os
+import signal
 import sys
 
 
@@ -28,4 +30,5 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
 
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 Server((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
