@@ -24,7 +24,10 @@ from rc.server import BINARY, Server
 from rc.sidecars import children_of
 from rc.wait import until
 
-INSTANCE = pathlib.Path(__file__).with_name("instance.py")
+# What is served where: of one rig, so no other can have it.
+DNS, HTTP = "127.0.0.1:53", "127.0.0.1:8053"
+# The command of an instance that serves HTTP.
+WEB = [sys.executable, str(pathlib.Path(__file__).with_name("instance.py"))]
 # Some clients ask for A only when the machine has an address that is not loopback, others only when it is online.
 HOST = "10.53.0.1"
 NETWORK = """
@@ -55,8 +58,8 @@ class Rig:
         self._doors = {}
         self.server = Server(self.directory / "server", zone_files=zone_files)
         self.server.configure({
-            "dns": {"listen": ["127.0.0.1:53"]},
-            "http": {"listen": ["127.0.0.1:8053"]},
+            "dns": {"listen": [DNS]},
+            "http": {"listen": [HTTP]},
             "udp": {"listen": []},
             "lease": {"min_secs": 1},
         })  # fmt: skip
@@ -134,14 +137,14 @@ class Rig:
             self._doors[host, port] = path
         return Door(host, port, self._doors[host, port])
 
-    def instance(self, service, number, port=8080, drain_secs=None, lease_secs=10):
-        """Starts a web server at 10.53.0.<number> under `rollcall run`, and waits until it is answering."""
+    def instance(self, service, number, port=8080, command=WEB, check=True, drain_secs=0, lease_secs=10):
+        """Starts an instance at 10.53.0.<number> under `rollcall run`, and waits until it is answering."""
         address, id = self.address(number), f"{service}-{number}"
-        drain = [] if drain_secs is None else ["--drain-secs", str(drain_secs)]
+        checks = ["--check", f"http://{address}:{port}/"] if check else []
         sidecar = self.spawn(
-            BINARY, "run", "--service", service, "--id", id, "--address", address, "--port", port,
-            "--lease", lease_secs, "--check", f"http://{address}:{port}/", "--server", "http://127.0.0.1:8053", *drain,
-            "--", sys.executable, INSTANCE, address, port, id, log=id,
+            BINARY, "run", "--service", service, "--id", id, "--address", address, "--port", port, *checks,
+            "--lease", lease_secs, "--drain-secs", drain_secs, "--server", f"http://{HTTP}", "--",
+            *command, address, port, id, log=id,
         )  # fmt: skip
         until(lambda: self.api.listed(service).get(id, {}).get("answering"), what=f"{id} in the answers")
         return sidecar
