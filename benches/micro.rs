@@ -18,6 +18,7 @@ use rollcall::answer::{BATCH_QUERIES, Responder, Transport};
 use rollcall::registry::{
     Body, Command, Instance, InstanceId, LeaseTerm, PortName, Registry, ServiceName,
 };
+use rollcall::shared::Shared;
 use rollcall::view::wire::Name;
 use rollcall::view::zones::{ZoneSettings, Zones};
 use rollcall::view::{LeaseStart, LeaseTime, View};
@@ -35,7 +36,7 @@ const KINDS: [&str; 3] = ["A", "SRV", "NXDOMAIN"];
 
 #[divan::bench(args = KINDS)]
 fn respond(bencher: Bencher, kind: &str) {
-    let mut responder = Responder::new(view(SERVICES, 5));
+    let mut responder = Responder::new(view(SERVICES, 5), &Shared::default());
     let batches = batches(kind);
     let peer: SocketAddr = "192.0.2.1:40000".parse().unwrap();
     let mut out = [0; 1_232];
@@ -74,7 +75,13 @@ fn encode_batch(bencher: Bencher, kind: &str) {
         for ((query, name), ahead) in batch.iter().zip(&*names).zip(&ahead) {
             let query = parse(query, peer(), Transport::Udp, Some(name)).unwrap();
             let answer = decide(sources, query.question.as_ref().unwrap(), ahead);
-            let context = Context { sources, serial: 1, now: NOW, transport: Transport::Udp };
+            let context = Context {
+                sources,
+                serial: 1,
+                now: NOW,
+                transport: Transport::Udp,
+                recursion_available: false,
+            };
             black_box(encode(context, &query, &answer, out).unwrap());
         }
     });

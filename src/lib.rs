@@ -16,6 +16,7 @@ pub mod sidecar;
 pub mod config;
 pub mod nearest;
 pub mod secret;
+pub mod shared;
 pub mod telemetry;
 pub mod server;
 pub mod cli;

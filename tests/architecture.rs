@@ -10,7 +10,7 @@ use source::Source;
 /// never import each other. `sync` and `nearest` are tools for everybody. `config` is a leaf: whoever does I/O may
 /// read settings, the rooms without I/O are given values.
 const FLOORS: [&[&str]; 13] = [
-    &["sync", "nearest", "secret"],
+    &["sync", "nearest", "secret", "shared"],
     &["registry"],
     &["access"],
     &["view"],

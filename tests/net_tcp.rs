@@ -3,6 +3,8 @@
 // Helpers outside the test functions unwrap as well.
 #![allow(clippy::unwrap_used)]
 
+mod net_common;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use net_common::Held;
 use rollcall::answer::{BATCH_QUERIES, Reply, Transport};
 use rollcall::net::tcp::{self, Counters, Door, Limits};
 use rollcall::net::{Answer, Respond, Stop};
@@ -28,7 +31,7 @@ const LIMITS: Limits =
 
 const SHORT: Duration = Duration::from_millis(100);
 
-/// Replies with the query; at `large` with 60,000 octets, not at all to `silent`, panics at `panic`.
+/// Replies with the query; at `large` with 60,000 octets, not at all to `silent`, later to `later`, panics at `panic`.
 struct Echo;
 
 /// A batch, with the queries that it was shown.
@@ -66,6 +69,9 @@ impl Respond for EchoBatch {
         if query.ends_with(b"silent") {
             return Reply::Drop;
         }
+        if query.ends_with(b"later") {
+            return Reply::Defer;
+        }
         out[..query.len()].copy_from_slice(query);
         Reply::Len(if query.ends_with(b"large") { 60_000 } else { query.len() })
     }
@@ -77,6 +83,7 @@ struct Running {
     stop: Stop,
     counters: Arc<Counters>,
     open: Box<dyn Fn() -> usize>,
+    held: Arc<Held>,
     served: JoinHandle<std::io::Result<()>>,
 }
 
@@ -95,10 +102,12 @@ impl Running {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.unwrap();
         let clock = Arc::new(|| LeaseTime::from_millis(42));
-        let door = Door::new(limits, 2, |_| Echo, clock, stop.clone());
+        let held = Arc::new(Held::default());
+        let door = Door::new(limits, 2, |_| Echo, held.clone(), clock, stop.clone());
         let served = runtime.spawn(door.clone().serve(listener));
         let counters = door.counters();
-        Self { addr, runtime, stop, counters, open: Box::new(move || door.open()), served }
+        let open = Box::new(move || door.open());
+        Self { addr, runtime, stop, counters, open, held, served }
     }
 
     fn connect(&self) -> TcpStream {
@@ -363,4 +372,59 @@ fn a_stop_ends_connections_that_are_idle_and_those_that_do_not_read() {
     server.end();
     assert_eq!(hear_all(&mut idle), b"");
     drop(stuck);
+}
+
+/// Answers the oldest deferred query with its own octets.
+fn answer_deferred(server: &Running) {
+    let deferred = server.held.take();
+    let reply = deferred.query.clone();
+    deferred.reply(&reply);
+}
+
+#[test]
+fn what_is_deferred_holds_nobody_up_and_is_answered_when_it_can_be() {
+    let server = Running::start(LIMITS);
+    let mut client = server.connect();
+    client.write_all(&[frame("1later"), frame("2later"), frame("three")].concat()).unwrap();
+    assert_eq!(hear(&mut client, frame("three").len()), frame("three"));
+    until("the deferred queries", || server.held.count() == 2);
+    let first = server.held.take();
+    answer_deferred(&server);
+    assert_eq!(hear(&mut client, frame("2later").len()), frame("2later"));
+    // One that nobody answers is not waited for.
+    drop(first);
+    ask(&mut client, "four");
+    server.end();
+}
+
+#[test]
+fn a_client_that_has_said_all_still_gets_what_was_deferred() {
+    let server = Running::start(LIMITS);
+    let mut client = server.connect();
+    client.write_all(&frame("1later")).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    until("the deferred query", || server.held.count() == 1);
+    answer_deferred(&server);
+    assert_eq!(hear_all(&mut client), frame("1later"));
+    server.end();
+}
+
+#[test]
+fn no_more_is_read_while_too_much_is_deferred() {
+    let server = Running::start(LIMITS);
+    let mut client = server.connect();
+    // More than one read holds.
+    let many = 1000;
+    let queries = frame("later").repeat(many);
+    client.write_all(&queries).unwrap();
+    until("as many as may be", || server.held.count() >= 100);
+    let mut answered = 0;
+    while answered < many {
+        until("a deferred query", || server.held.count() > 0);
+        assert!(server.held.count() < 500, "{} are held", server.held.count());
+        answer_deferred(&server);
+        assert_eq!(hear(&mut client, frame("later").len()), frame("later"));
+        answered += 1;
+    }
+    server.end();
 }

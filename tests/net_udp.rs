@@ -2,6 +2,8 @@
 // Helpers outside the test functions unwrap as well.
 #![allow(clippy::unwrap_used)]
 
+mod net_common;
+
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -10,8 +12,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use net_common::Held;
 use rollcall::answer::{BATCH_QUERIES, Reply, Transport};
 use rollcall::net::batch::{self, DATAGRAMS, Datagram, Datagrams, Sent};
+use rollcall::net::defer::Defer;
 use rollcall::net::udp::{self, Worker};
 use rollcall::net::{Answer, Respond, Stop};
 use rollcall::view::LeaseTime;
@@ -59,6 +63,9 @@ impl Respond for EchoBatch<'_> {
         if query == b"drop" {
             return Reply::Drop;
         }
+        if query == b"later" {
+            return Reply::Defer;
+        }
         out[..query.len()].copy_from_slice(query);
         out[query.len()] = u8::try_from(self.now.millis()).unwrap();
         Reply::Len(query.len() + 1)
@@ -73,6 +80,7 @@ struct Running {
     stop: Stop,
     workers: Vec<Worker>,
     seen: Seen,
+    held: Arc<Held>,
 }
 
 impl Running {
@@ -88,8 +96,10 @@ impl Running {
             Echo { seen: seen.last().unwrap().clone() }
         };
         let clock = Arc::new(|| LeaseTime::from_millis(42));
-        let workers = udp::serve(sockets, spin, echo, &clock, stop).unwrap();
-        Self { addr, stop: stop.clone(), workers, seen }
+        let held = Arc::new(Held::default());
+        let defer: Arc<dyn Defer> = held.clone();
+        let workers = udp::serve(sockets, spin, echo, &defer, &clock, stop).unwrap();
+        Self { addr, stop: stop.clone(), workers, seen, held }
     }
 
     fn at(addr: &str, workers: usize) -> Self {
@@ -364,4 +374,20 @@ fn a_worker_that_spins_answers_at_once_and_after_it_slept_and_ends() {
         assert_eq!(hear(&client), b"spin\x2a");
     }
     server.end();
+}
+
+#[test]
+fn what_is_deferred_is_answered_later_from_the_address_that_was_asked() {
+    let running = Running::at("0.0.0.0:0", 1);
+    let asked = SocketAddr::from(([127, 0, 0, 2], running.addr.port()));
+    let client = client(asked);
+    client.send(b"later").unwrap();
+    assert_eq!(ask(&client, b"now")[..3], *b"now", "others do not wait");
+    until("the deferred query", || running.held.count() == 1);
+    let deferred = running.held.take();
+    assert_eq!((&*deferred.query, deferred.transport), (&b"later"[..], Transport::Udp));
+    assert_eq!(deferred.peer, client.local_addr().unwrap());
+    deferred.reply(b"at last");
+    assert_eq!(hear(&client), b"at last");
+    running.end();
 }

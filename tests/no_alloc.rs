@@ -19,6 +19,7 @@ use rollcall::registrar::{Registrar, Running};
 use rollcall::registry::{
     Body, Declared, Instance, InstanceId, Label, LeaseTerm, ServiceName, State,
 };
+use rollcall::shared::Shared;
 use rollcall::store::Store;
 use rollcall::view::zones::{ZoneSettings, Zones};
 use rollcall::view::{LeaseStart, LeaseTime, View};
@@ -192,7 +193,7 @@ fn no_query_allocates() {
         ("example.org.", 1, 5, 0),
         ("web.svc.internal.", 252, 5, 0),
     ];
-    let mut responder = Responder::new(view());
+    let mut responder = Responder::new(view(), &Shared::default());
     let mut out = vec![0; 65_535];
     // A thread's first look into a map sets its place in it up.
     let _ = ask(&mut responder, &query("web.svc.internal.", 1), Transport::Udp, &mut out);

@@ -48,29 +48,32 @@ pub fn encode(
     let flags = Flags {
         is_authoritative: false,
         truncated: !fitting.is_whole,
-        is_forwarded: true,
+        recursion_available: true,
         is_authentic: head.is_authentic && age == Age::Fresh,
     };
     frame.finish(writer, flags)
 }
 
-/// What is wrong with the answer, if so (RFC 8914, sections 4.4, 4.14 and 4.20).
-fn extended_error(entry: &Entry, age: Age) -> Option<ExtendedError> {
-    match age {
-        _ if entry.is_failure() => Some(ExtendedError::CachedError),
-        Age::Stale if entry.head().rcode == NXDOMAIN => Some(ExtendedError::StaleNoName),
-        Age::Stale => Some(ExtendedError::Stale),
-        Age::Fresh => None,
+/// What is wrong with the answer, if so (RFC 8914, sections 4.4 and 4.20, and what is wrong upstream).
+pub(super) fn extended_error(entry: &Entry, age: Age) -> Option<ExtendedError> {
+    match (age, entry.head().error) {
+        (Age::Stale, _) if entry.head().rcode == NXDOMAIN => Some(ExtendedError::StaleNoName),
+        (Age::Stale, _) => Some(ExtendedError::Stale),
+        (Age::Fresh, 0) => None,
+        (Age::Fresh, error) => Some(ExtendedError::Upstream(error)),
     }
 }
 
-/// What is left of each TTL: 1 at least, unless it was 0 when it came.
 fn put_ttls(writer: &mut Writer<'_>, start: usize, fitting: &Fitting<'_>, age: Age, gone: u32) {
     for (at, ttl) in fitting.ttls() {
-        let left = match age {
-            Age::Fresh => ttl.saturating_sub(gone).max(ttl.min(1)),
-            Age::Stale => STALE_TTL,
-        };
-        writer.set(start + at, &left.to_be_bytes());
+        writer.set(start + at, &ttl_left(ttl, age, gone).to_be_bytes());
+    }
+}
+
+/// What is left of a TTL after so many seconds: 1 at least, unless it was 0 when it came.
+pub(super) fn ttl_left(ttl: u32, age: Age, gone: u32) -> u32 {
+    match age {
+        Age::Fresh => ttl.saturating_sub(gone).max(ttl.min(1)),
+        Age::Stale => STALE_TTL,
     }
 }

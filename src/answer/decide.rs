@@ -51,8 +51,10 @@ pub enum End<'a> {
     Soa(&'a Zone),
     /// What there is to say about any type (RFC 8482, section 4.2).
     Any(&'a Zone),
-    /// A CNAME that leads out of the zone, or in circles: the client goes on from there, or does not.
+    /// A CNAME that leads out of the zone: the client goes on from there, unless we do.
     Alias,
+    /// CNAMEs that lead in circles, or on and on.
+    Circle,
     /// The name exists, and has no records of the type.
     NoData(&'a Zone),
     /// There is no such name.
@@ -70,6 +72,10 @@ pub enum End<'a> {
     NotReady,
     /// The name is in none of our zones.
     NotOurs,
+    /// What there is to say about any type of a name that is not ours (RFC 8482, section 4.2).
+    AnyOfOthers,
+    /// The name is in none of our zones, and the client is none of those for whom such names are looked up.
+    Prohibited,
     /// We do not answer such questions.
     Refused,
     /// The query was not as it should be.
@@ -113,6 +119,12 @@ impl<'a> Links<'a> {
         self.list.iter().flatten().copied()
     }
 
+    /// The name that the last one leads to.
+    pub fn target(&self) -> Option<Name> {
+        let last = self.count.checked_sub(1).and_then(|last| self.list.get(last).copied())??;
+        Name::read(&last.records.first()?.rdata)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
@@ -144,7 +156,7 @@ impl Answer<'_> {
             End::NotReady => 2,
             End::NoName(_) => 3,
             End::Problem(Problem::NotImp) => 4,
-            End::NotOurs | End::Refused => 5,
+            End::NotOurs | End::Prohibited | End::Refused => 5,
             End::Problem(Problem::BadVers) => 16,
             _ => 0,
         }
@@ -153,7 +165,8 @@ impl Answer<'_> {
     /// Whether we have authority over the question's name.
     pub fn is_authoritative(&self) -> bool {
         match self.end {
-            End::NotReady | End::NotOurs | End::Refused | End::Problem(_) => false,
+            End::NotReady | End::NotOurs | End::AnyOfOthers | End::Prohibited => false,
+            End::Refused | End::Problem(_) => false,
             End::Referral { .. } => !self.links.is_empty(),
             _ => true,
         }
@@ -166,6 +179,7 @@ impl Answer<'_> {
             End::Instance(labelled, ..) if labelled.held => Some(ExtendedError::Stale),
             End::NotReady => Some(ExtendedError::NotReady),
             End::NotOurs => Some(ExtendedError::NotAuthoritative),
+            End::Prohibited => Some(ExtendedError::Prohibited),
             _ => None,
         }
     }
@@ -189,8 +203,10 @@ pub fn decide<'a>(sources: Sources<'a>, question: &Question<'_>, ahead: &Ahead<'
             Found::Alias(link) => link,
         };
         let target = link.records.first().and_then(|link| Name::read(&link.rdata));
-        let goes_on = links.add(link);
-        match target.filter(|target| goes_on && is_from(sources.zones, zone, target)) {
+        if !links.add(link) {
+            return Answer { links, end: End::Circle };
+        }
+        match target.filter(|target| is_from(sources.zones, zone, target)) {
             Some(target) => found = look_up(sources, zone, &target, rtype, Listed::Unknown),
             None => return Answer { links, end: End::Alias },
         }

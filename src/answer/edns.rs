@@ -35,15 +35,31 @@ pub struct Edns {
 pub enum ExtendedError {
     /// Instances are in it whose lease has lapsed and whom the brake holds; or upstream failed, and this is what it
     /// said before.
-    Stale = 3,
-    /// Upstream failed a moment ago and is not asked again yet.
-    CachedError = 13,
+    Stale,
     /// The registry is still being loaded.
-    NotReady = 14,
+    NotReady,
+    /// The client is none of those for whom names of others are looked up.
+    Prohibited,
     /// Upstream failed; before, it said that the name does not exist.
-    StaleNoName = 19,
+    StaleNoName,
     /// The name is in none of our zones.
-    NotAuthoritative = 20,
+    NotAuthoritative,
+    /// What is wrong upstream.
+    Upstream(u16),
+}
+
+impl ExtendedError {
+    /// The INFO-CODE.
+    fn code(self) -> u16 {
+        match self {
+            Self::Stale => 3,
+            Self::NotReady => 14,
+            Self::Prohibited => 18,
+            Self::StaleNoName => 19,
+            Self::NotAuthoritative => 20,
+            Self::Upstream(code) => code,
+        }
+    }
 }
 
 impl Edns {
@@ -94,6 +110,7 @@ pub fn opt_record(edns: Edns, rcode: u16, error: Option<ExtendedError>) -> ([u8;
     let [_, option] = ERROR_OPTION.to_be_bytes();
     record[..OPT_OCTETS].copy_from_slice(&fixed);
     record[OPT_OCTETS - 1] = length;
-    record[OPT_OCTETS..].copy_from_slice(&[0, option, 0, 2, 0, error as u8]);
+    let [high, low] = error.code().to_be_bytes();
+    record[OPT_OCTETS..].copy_from_slice(&[0, option, 0, 2, high, low]);
     (record, OPT_OCTETS + ERROR_OCTETS)
 }

@@ -16,6 +16,8 @@ use crate::view::{AnswerSettings, LeaseTime, Node, Pointers};
 
 /// The data of the HINFO record that answers ANY (RFC 8482, section 4.2).
 const ANY_HINFO: &[u8] = b"\x07RFC8482\x00";
+/// How long that holds for names of others, in seconds: it is the same answer for ever.
+const ANY_OF_OTHERS_TTL: u32 = 3600;
 /// Octets of an SOA's data from the serial to the end, and of the minimum.
 const SOA_FROM_SERIAL: usize = 20;
 const SOA_MINIMUM: usize = 4;
@@ -31,6 +33,8 @@ pub struct Context<'a> {
     pub now: LeaseTime,
     /// How the reply goes.
     pub transport: Transport,
+    /// Whether the client may ask for names of others.
+    pub recursion_available: bool,
 }
 
 /// Writes the reply. An error: not even the question fits, the buffer is smaller than it must be.
@@ -42,19 +46,20 @@ pub fn encode(
 ) -> Result<Encoded, Full> {
     let (frame, writer) =
         Frame::begin(query, context.transport, answer.rcode(), answer.extended_error(), out)?;
-    let name_end = query.question.as_ref().map_or(HEADER, |q| HEADER + q.name.wire().len());
-    let mut body = Body { writer, context, name: HEADER, name_end };
+    let mut body = Body::new(writer, context, query);
     let truncated = body.write(answer).is_err();
     let is_authoritative = answer.is_authoritative();
-    frame.finish(body.writer, Flags { truncated, is_authoritative, ..Flags::default() })
+    let Context { recursion_available, .. } = context;
+    let flags = Flags { truncated, is_authoritative, recursion_available, is_authentic: false };
+    frame.finish(body.writer, flags)
 }
 
 /// The records of a reply as they are written.
-struct Body<'a, 'b> {
-    writer: Writer<'b>,
+pub(super) struct Body<'a, 'b> {
+    pub(super) writer: Writer<'b>,
     context: Context<'a>,
     /// Where the name that records are about begins and ends: the question's, then that of the last CNAME.
-    name: usize,
+    pub(super) name: usize,
     name_end: usize,
 }
 
@@ -65,15 +70,31 @@ struct Written {
     whole: Result<(), Full>,
 }
 
-impl Body<'_, '_> {
+impl<'a, 'b> Body<'a, 'b> {
+    /// The body of a reply to `query`, of which the question is written.
+    pub(super) fn new(writer: Writer<'b>, context: Context<'a>, query: &Query<'_>) -> Self {
+        let name_end = query.question.as_ref().map_or(HEADER, |q| HEADER + q.name.wire().len());
+        Self { writer, context, name: HEADER, name_end }
+    }
+
+    /// What follows is about the name that was written last, at `at`.
+    pub(super) fn go_on_at(&mut self, at: usize) {
+        (self.name, self.name_end) = (at, self.writer.len());
+    }
+
+    /// Whether records are about this name now, in whatever case.
+    pub(super) fn is_about(&self, name: &[u8]) -> bool {
+        self.writer.written(self.name, self.name_end).eq_ignore_ascii_case(name)
+    }
+
     /// An error: something did not fit that belongs into the reply.
-    fn write(&mut self, answer: &Answer<'_>) -> Result<(), Full> {
+    pub(super) fn write(&mut self, answer: &Answer<'_>) -> Result<(), Full> {
         for link in answer.links.iter() {
             let Some(cname) = link.records.first() else { continue };
             let rdata = [&*cname.rdata];
             let at =
                 self.writer.record(Section::Answer, self.name, types::CNAME, link.ttl, &rdata)?;
-            (self.name, self.name_end) = (at, self.writer.len());
+            self.go_on_at(at);
         }
         match &answer.end {
             End::Registry(node, rrset, zone) => self.registry(node, rrset, zone),
@@ -84,12 +105,14 @@ impl Body<'_, '_> {
             End::Pointers(pointers, zone) => self.pointers(pointers, zone),
             End::File(rrset) => self.file(rrset),
             End::Soa(zone) => self.soa(Section::Answer, zone, zone.soa_ttl()),
-            End::Any(zone) => self.any(zone),
+            End::Any(zone) => self.any(zone.negative_ttl()),
+            End::AnyOfOthers => self.any(ANY_OF_OTHERS_TTL),
             End::NoData(zone) | End::NoName(zone) => {
                 self.soa(Section::Authority, zone, zone.negative_ttl())
             }
             End::Referral { zone, ns, octets } => self.referral(zone, ns, *octets),
-            End::Alias | End::NotReady | End::NotOurs | End::Refused | End::Problem(_) => Ok(()),
+            End::Alias | End::Circle | End::NotReady | End::NotOurs => Ok(()),
+            End::Prohibited | End::Refused | End::Problem(_) => Ok(()),
         }
     }
 
@@ -169,8 +192,7 @@ impl Body<'_, '_> {
         additional::glue(&mut self.writer, zone, delegated.wire(), start, &turn)
     }
 
-    fn any(&mut self, zone: &Zone) -> Result<(), Full> {
-        let ttl = zone.negative_ttl();
+    fn any(&mut self, ttl: u32) -> Result<(), Full> {
         self.writer.record(Section::Answer, self.name, types::HINFO, ttl, &[ANY_HINFO]).map(|_| ())
     }
 

@@ -28,8 +28,8 @@ pub struct Flags {
     pub is_authoritative: bool,
     /// Something is missing that belongs into it.
     pub truncated: bool,
-    /// Other names are asked upstream.
-    pub is_forwarded: bool,
+    /// The client may ask for names of others.
+    pub recursion_available: bool,
     /// Upstream has validated it.
     pub is_authentic: bool,
 }
@@ -81,7 +81,7 @@ impl<'q> Frame<'q> {
         let [_, rcode] = (self.rcode & 0xf).to_be_bytes();
         let fourth = query.cd
             | rcode
-            | bit(flags.is_forwarded, RA)
+            | bit(flags.recursion_available, RA)
             | bit(flags.is_authentic && query.wants_ad, AD);
         writer.set(0, &query.id);
         writer.set(2, &[third, fourth]);

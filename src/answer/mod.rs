@@ -10,22 +10,32 @@ pub mod decide;
 mod frame;
 pub mod encode;
 pub mod cached;
+pub mod recursion;
+mod chain;
 mod registered;
 mod additional;
 mod writer;
 pub mod counters;
 
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::cache::{self, Cache};
+use crate::shared::{Hand, Shared};
 use crate::view::wire::Name;
-use crate::view::{LeaseTime, View, ZonesHand};
+use crate::view::{LeaseTime, View, Zones};
 use ahead::Ahead;
 pub use ahead::BATCH_QUERIES;
+use chain::Chain;
 pub use counters::Counters;
 use decide::{Answer, End, Sources};
 pub use edns::UDP_MOST;
+use encode::Context;
 pub use frame::Encoded;
+use parse::Query;
+use recursion::Beyond;
+pub use recursion::{Known, Mode, Recursion, Wanted};
 pub use writer::Full;
 
 /// How a query came.
@@ -42,6 +52,10 @@ pub enum Transport {
 pub enum Reply {
     /// The reply is in the first so many octets of the buffer.
     Len(usize),
+    /// It is there as well, and something in it should be asked for anew before it ends.
+    Due(usize),
+    /// There is none before others were asked: see [`Batch::resume`].
+    Defer,
     /// No reply: it was none to answer.
     Drop,
 }
@@ -50,19 +64,21 @@ pub enum Reply {
 #[derive(Debug)]
 pub struct Responder {
     view: Arc<View>,
-    zones: ZonesHand,
+    zones: Hand<Zones>,
+    recursion: Hand<Recursion>,
     counters: Arc<Counters>,
     /// Where the names that a batch asks for are read into.
     names: Box<[Name; BATCH_QUERIES]>,
 }
 
 impl Responder {
-    /// A responder that answers from `view`.
-    pub fn new(view: Arc<View>) -> Self {
-        let zones = view.zones_hand();
+    /// A responder that answers from `view`, and looks names of others up as `recursion` says.
+    pub fn new(view: Arc<View>, recursion: &Shared<Recursion>) -> Self {
+        let (zones, recursion) = (view.zones_hand(), recursion.hand());
         Self {
             view,
             zones,
+            recursion,
             counters: Arc::default(),
             names: Box::new([const { Name::ROOT }; BATCH_QUERIES]),
         }
@@ -78,9 +94,12 @@ impl Responder {
         // Whoever is found loaded before the maps are asked was in them by then.
         let loaded = self.view.loaded();
         let (reader, zones) = (self.view.read(), self.zones.hold());
+        let recursion = self.recursion.hold();
         work(&mut Batch {
             sources: Sources { reader: &reader, zones: &zones, loaded },
             view: &self.view,
+            recursion: &recursion,
+            cached: OnceCell::new(),
             counters: &self.counters,
             names: &mut self.names,
             ahead: [Ahead::default(); BATCH_QUERIES],
@@ -93,13 +112,56 @@ impl Responder {
 pub struct Batch<'a> {
     sources: Sources<'a>,
     view: &'a View,
+    recursion: &'a Recursion,
+    /// The cache, pinned when it is first looked at.
+    cached: OnceCell<cache::Reader<'a>>,
     counters: &'a Counters,
     names: &'a mut [Name; BATCH_QUERIES],
     ahead: [Ahead<'a>; BATCH_QUERIES],
     now: LeaseTime,
 }
 
-impl Batch<'_> {
+/// What comes of a query that others may have to be asked for.
+#[derive(Debug)]
+pub enum Resumed {
+    /// The reply is in the first so many octets of the buffer.
+    Len(usize),
+    /// This has to be asked.
+    Ask(Box<Wanted>),
+    /// No reply: it was none to answer.
+    Drop,
+}
+
+/// What there is beside the view and the cache to answer a query from.
+#[derive(Debug, Clone, Copy)]
+pub struct Aid<'k> {
+    /// What was learnt for the query.
+    pub known: &'k [Known],
+    /// How much is made of what the cache has.
+    pub mode: Mode,
+}
+
+/// A reply that was written.
+struct Written {
+    reply: Encoded,
+    rcode: u16,
+    /// Something in it should be asked for anew before it ends.
+    is_due: bool,
+}
+
+/// Why there is no reply.
+enum Unwritten {
+    Full,
+    Missing(Box<Wanted>),
+}
+
+impl From<Full> for Unwritten {
+    fn from(_: Full) -> Self {
+        Self::Full
+    }
+}
+
+impl<'a> Batch<'a> {
     /// Looks ahead at the queries that are answered next, [`BATCH_QUERIES`] at most.
     pub fn look_ahead<'q>(&mut self, queries: impl Iterator<Item = &'q [u8]>) {
         ahead::look_ahead(self.sources, queries, self.names, &mut self.ahead);
@@ -122,22 +184,113 @@ impl Batch<'_> {
             return Reply::Drop;
         };
         self.counters.query(transport, query.question.as_ref().map(|question| question.rtype));
-        let answer: Answer<'_> = match (query.problem, &query.question) {
-            (None, Some(question)) => decide::decide(self.sources, question, &ahead),
-            (problem, _) => End::Problem(problem.unwrap_or(parse::Problem::FormErr)).into(),
-        };
-        let serial = self.view.serial();
-        let context = encode::Context { sources: self.sources, serial, now: self.now, transport };
-        match encode::encode(context, &query, &answer, out) {
-            Ok(reply) => {
-                self.counters.reply(transport, answer.rcode(), reply.truncated);
-                Reply::Len(reply.len)
+        let aid = Aid { known: &[], mode: Mode::Usual };
+        match self.write(&query, &ahead, peer, transport, aid, out) {
+            Ok(Written { reply, rcode, is_due }) => {
+                self.counters.reply(transport, rcode, reply.truncated);
+                if is_due { Reply::Due(reply.len) } else { Reply::Len(reply.len) }
             }
-            Err(writer::Full) => {
+            Err(Unwritten::Missing(_)) => Reply::Defer,
+            Err(Unwritten::Full) => {
                 self.counters.dropped(transport);
                 Reply::Drop
             }
         }
+    }
+
+    /// Answers a query that was deferred or is due, and was counted then, with what was learnt since.
+    pub fn resume(
+        &mut self,
+        query: &[u8],
+        peer: SocketAddr,
+        transport: Transport,
+        aid: Aid<'_>,
+        out: &mut [u8],
+    ) -> Resumed {
+        self.look_ahead(std::iter::once(query));
+        let [ahead, ..] = self.ahead;
+        let name = self.names.first().filter(|_| ahead.is_read);
+        let Some(query) = parse::parse(query, peer, transport, name) else { return Resumed::Drop };
+        match self.write(&query, &ahead, peer, transport, aid, out) {
+            Ok(Written { reply, rcode, .. }) => {
+                // What is only asked for anew was counted when it was sent.
+                if aid.mode != Mode::Refresh {
+                    self.counters.reply(transport, rcode, reply.truncated);
+                }
+                Resumed::Len(reply.len)
+            }
+            Err(Unwritten::Missing(wanted)) => Resumed::Ask(wanted),
+            Err(Unwritten::Full) => Resumed::Drop,
+        }
+    }
+
+    #[inline]
+    fn write(
+        &self,
+        query: &Query<'_>,
+        ahead: &Ahead<'_>,
+        peer: SocketAddr,
+        transport: Transport,
+        aid: Aid<'_>,
+        out: &mut [u8],
+    ) -> Result<Written, Unwritten> {
+        let cache = self.recursion.cache_for(peer.ip());
+        let answer: Answer<'_> = match (query.problem, &query.question) {
+            (None, Some(question)) => decide::decide(self.sources, question, ahead),
+            (problem, _) => End::Problem(problem.unwrap_or(parse::Problem::FormErr)).into(),
+        };
+        let context = Context {
+            sources: self.sources,
+            serial: self.view.serial(),
+            now: self.now,
+            transport,
+            recursion_available: cache.is_some(),
+        };
+        if answer.leads_beyond() && query.wants_recursion() {
+            return self.beyond(context, query, answer, cache, aid, out);
+        }
+        let reply = encode::encode(context, query, &answer, out)?;
+        Ok(Written { reply, rcode: answer.rcode(), is_due: false })
+    }
+
+    /// Answers a query that leads beyond our zones.
+    fn beyond<'s>(
+        &'s self,
+        context: Context<'s>,
+        query: &Query<'_>,
+        answer: Answer<'s>,
+        cache: Option<&'a Cache>,
+        aid: Aid<'s>,
+        out: &mut [u8],
+    ) -> Result<Written, Unwritten> {
+        let Some(question) = &query.question else { return Err(Unwritten::Full) };
+        let (reader, Aid { known, mode }) = (&self.cached, aid);
+        let beyond = cache.map(|cache| Beyond { cache, reader, known, mode, now: self.now });
+        if matches!(answer.end, End::NotOurs) && answer.links.is_empty() {
+            match &beyond {
+                Some(beyond) if recursion::can_be_asked(question.rtype) => {
+                    let asked = recursion::question(query, question.name, question.rtype);
+                    let found = beyond.find(asked);
+                    let found = found.ok_or_else(|| Unwritten::Missing(chain::wanted(&asked)))?;
+                    let recursion::Found { entry, age, is_due } = found;
+                    if !entry.head().leads_on {
+                        let Context { now, transport, .. } = context;
+                        let reply = cached::encode(entry, age, query, now, transport, out)?;
+                        return Ok(Written { reply, rcode: entry.head().rcode.into(), is_due });
+                    }
+                }
+                None if self.recursion.cache.is_some() => {
+                    let answer = Answer::from(End::Prohibited);
+                    let reply = encode::encode(context, query, &answer, out)?;
+                    return Ok(Written { reply, rcode: answer.rcode(), is_due: false });
+                }
+                _ => {}
+            }
+        }
+        let chain = chain::follow(self.sources, beyond.as_ref(), query, question, answer);
+        let chain: Chain<'_> = chain.map_err(Unwritten::Missing)?;
+        let reply = chain::encode(context, query, &chain, out)?;
+        Ok(Written { reply, rcode: chain.rcode(), is_due: chain.is_due() })
     }
 }
 

@@ -49,6 +49,14 @@ pub struct Query<'q> {
     pub problem: Option<Problem>,
 }
 
+impl Query<'_> {
+    /// Whether the client wants names to be followed that are not ours (RD; RFC 1035, section 4.1.1).
+    #[inline]
+    pub fn wants_recursion(&self) -> bool {
+        self.opcode_rd & RD != 0
+    }
+}
+
 /// A question.
 #[derive(Debug)]
 pub struct Question<'q> {

@@ -32,6 +32,15 @@ pub struct Writer<'b> {
     counts: [u16; 3],
 }
 
+/// Whose a record is.
+#[derive(Debug, Clone, Copy)]
+pub enum Owner<'n> {
+    /// The uncompressed name that stands there in the message.
+    At(usize),
+    /// This uncompressed name.
+    Name(&'n [u8]),
+}
+
 /// A point to go back to.
 #[derive(Clone, Copy)]
 pub struct Mark {
@@ -135,6 +144,11 @@ impl<'b> Writer<'b> {
         Name::read(self.out.get(at..self.len)?)
     }
 
+    /// The octets from `start` to `end`; none if there are not as many.
+    pub fn written(&self, start: usize, end: usize) -> &[u8] {
+        self.out.get(start..end.min(self.len)).unwrap_or_default()
+    }
+
     /// Overwrites octets.
     pub fn set(&mut self, at: usize, octets: &[u8]) {
         if let Some(place) = self.out.get_mut(at..at + octets.len()) {
@@ -148,6 +162,18 @@ impl<'b> Writer<'b> {
         &mut self,
         section: Section,
         owner: usize,
+        rtype: u16,
+        ttl: u32,
+        rdata: &[&[u8]],
+    ) -> Result<usize, Full> {
+        self.record_of(section, Owner::At(owner), rtype, ttl, rdata)
+    }
+
+    /// Appends a record as [`record`](Self::record) does, whoever its owner is.
+    pub fn record_of(
+        &mut self,
+        section: Section,
+        owner: Owner<'_>,
         rtype: u16,
         ttl: u32,
         rdata: &[&[u8]],
@@ -166,14 +192,17 @@ impl<'b> Writer<'b> {
 
     fn try_record(
         &mut self,
-        owner: usize,
+        owner: Owner<'_>,
         rtype: u16,
         ttl: u32,
         rdata: &[&[u8]],
     ) -> Result<usize, Full> {
         let length: usize = rdata.iter().map(|part| part.len()).sum();
         let length = u16::try_from(length).map_err(|_| Full)?;
-        self.put_owner(owner)?;
+        match owner {
+            Owner::At(at) => self.put_owner(at)?,
+            Owner::Name(name) => self.put(name)?,
+        }
         let mut fixed = [0; RECORD_FIXED];
         fixed[..2].copy_from_slice(&rtype.to_be_bytes());
         fixed[2..4].copy_from_slice(&CLASS_IN.to_be_bytes());

@@ -61,6 +61,8 @@ pub struct Draft<'q> {
     marks: Vec<Mark>,
     suffixes: Vec<usize>,
     least_ttl: u32,
+    leads_on: bool,
+    error: u16,
 }
 
 impl<'q> Draft<'q> {
@@ -73,6 +75,8 @@ impl<'q> Draft<'q> {
             marks: Vec::new(),
             suffixes: Vec::new(),
             least_ttl: MOST_LIFE_SECS,
+            leads_on: false,
+            error: 0,
         };
         draft.put_name(question.name.wire(), Letters::Exact);
         draft.message.extend([0; TYPE_CLASS]);
@@ -191,6 +195,17 @@ impl<'q> Draft<'q> {
         self.least_ttl
     }
 
+    /// Its last record is an alias of a name that has to be asked for.
+    pub fn leads_on(&mut self) {
+        self.leads_on = true;
+    }
+
+    /// Why it is not what was asked for: the code of an extended error (RFC 8914, section 4).
+    pub fn because(mut self, error: u16) -> Self {
+        self.error = error;
+        self
+    }
+
     /// The entry of a reply that came at `now` and holds for `life_secs`.
     pub fn finish(
         self,
@@ -200,7 +215,8 @@ impl<'q> Draft<'q> {
         now: LeaseTime,
         life_secs: u32,
     ) -> Entry {
-        let head = Head { rcode, is_authentic, scope, stored: now, life_secs };
+        let Self { leads_on, error, .. } = self;
+        let head = Head { rcode, is_authentic, scope, stored: now, life_secs, leads_on, error };
         let mut room = Room::new(self.question);
         let key = room.key(scope);
         let records = self.message.get(self.start..).unwrap_or_default();

@@ -67,6 +67,11 @@ pub struct Head {
     pub stored: LeaseTime,
     /// How long it holds; 0: it answers who waits for it, and is not kept.
     pub life_secs: u32,
+    /// Whether its last record is an alias of a name that has to be asked for: an upstream that knew no more, or a name
+    /// that is for others to answer.
+    pub leads_on: bool,
+    /// Why it is not what was asked for: the code of an extended error (RFC 8914, section 4); 0: it is.
+    pub error: u16,
 }
 
 /// A reply of upstream's, or that there was none. It never changes; its use is counted.
@@ -128,8 +133,13 @@ impl Entry {
     }
 
     /// The octets after the question of a reply.
-    fn records(&self) -> &[u8] {
+    pub(super) fn records(&self) -> &[u8] {
         self.octets.get(usize::from(self.key)..).unwrap_or_default()
+    }
+
+    /// A mark for each record.
+    pub(super) fn marks(&self) -> &[Mark] {
+        &self.marks
     }
 
     /// Whether it says that upstream failed.
@@ -190,10 +200,15 @@ impl Entry {
         }
     }
 
+    /// Whether it is in the last part of its life, in which it is asked for anew.
+    pub fn is_ending(&self, now: LeaseTime) -> bool {
+        now.since(self.head.stored) >= self.life_ms() - self.life_ms() / LAST_PART
+    }
+
     /// Whether the caller is to ask upstream for it before it ends; true once.
     #[inline]
     pub(super) fn is_due(&self, now: LeaseTime) -> bool {
-        now.since(self.head.stored) >= self.life_ms() - self.life_ms() / LAST_PART
+        self.is_ending(now)
             && self.asked() >= ASKED_OFTEN
             && self.used.load(Ordering::Relaxed) & PREFETCH_TOLD == 0
             && self.used.fetch_or(PREFETCH_TOLD, Ordering::Relaxed) & PREFETCH_TOLD == 0

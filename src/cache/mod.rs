@@ -12,6 +12,7 @@ mod draft;
 mod entry;
 mod key;
 pub mod layout;
+mod records;
 mod seats;
 
 use std::cell::Cell;
@@ -28,6 +29,7 @@ pub use draft::{Draft, MOST_LIFE_SECS, MOST_NEGATIVE_SECS, RRset, TooLong};
 pub use entry::{ASKED_OFTEN, Entry, Fitting, Head, Mark, Section};
 use key::Room;
 pub use key::{Question, Scope};
+pub use records::{Record, WrittenName};
 use seats::Seats;
 
 /// Seconds for which an entry may be served after its end when upstream fails, if nothing else is said: between the one
@@ -185,7 +187,9 @@ impl Cache {
 
     /// Remembers that upstream failed to answer a question: for a few seconds the first time, for longer each time
     /// that follows soon (RFC 9520, section 3.2). What there is of an answer stays.
-    pub fn failed(&self, question: Question<'_>, now: LeaseTime) -> Arc<Entry> {
+    ///
+    /// `error` says why, as an extended error.
+    pub fn failed(&self, question: Question<'_>, error: u16, now: LeaseTime) -> Arc<Entry> {
         let mut room = Room::new(question);
         let before = {
             let map = self.map.pin();
@@ -200,10 +204,8 @@ impl Cache {
             }
             _ => FIRST_FAILURE_SECS,
         };
-        self.insert(
-            Draft::new(question).finish(SERVFAIL, false, Scope::Failure, now, life_secs),
-            now,
-        )
+        let draft = Draft::new(question).because(error);
+        self.insert(draft.finish(SERVFAIL, false, Scope::Failure, now, life_secs), now)
     }
 
     fn remove(&self, key: Sought<'_>) {

@@ -151,21 +151,21 @@ fn failures_are_remembered_for_longer_each_time_up_to_five_minutes() {
     let web = ask(&web, A);
     let mut now = START;
     for secs in [5, 10, 20, 40, 80, 160, 300, 300] {
-        cache.failed(web, now);
-        cache.failed(web, now.plus(1)); // another that was under way
+        cache.failed(web, 22, now);
+        cache.failed(web, 22, now.plus(1)); // another that was under way
         assert_eq!(found(&cache, web, now.plus(secs * SECOND)), "failed", "{secs}");
         now = now.plus(secs * SECOND + 1);
         assert_eq!(found(&cache, web, now), "nothing", "{secs}");
     }
     assert_eq!(found(&cache, ask(&name("web.example."), AAAA), START), "nothing");
-    cache.failed(web, now);
+    cache.failed(web, 22, now);
     cache.answered(web, answer(web, 0, now), now);
     assert_eq!(
         found(&cache, web, now),
         "nothing",
         "an answer ends it, though it was not to be kept"
     );
-    cache.failed(web, now);
+    cache.failed(web, 22, now);
     assert_eq!(found(&cache, web, now.plus(5 * SECOND)), "nothing", "and it begins anew");
 }
 
@@ -174,9 +174,9 @@ fn a_failure_takes_no_answer_away() {
     let (cache, web) = (Cache::new(PLENTY), name("web.example."));
     let web = ask(&web, A);
     cache.answered(web, answer(web, 60, START), START);
-    cache.failed(web, after(55));
+    cache.failed(web, 22, after(55));
     assert_eq!(found(&cache, web, after(56)), "fresh");
-    cache.failed(web, after(61));
+    cache.failed(web, 22, after(61));
     assert_eq!(found(&cache, web, after(61)), "stale and failed");
     assert_eq!(found(&cache, web, after(80)), "stale");
 }
@@ -247,7 +247,7 @@ fn seats_are_used_again() {
     let (cache, web) = (Cache::new(PLENTY), name("web.example."));
     let web = ask(&web, A);
     for secs in 0..1000 {
-        cache.failed(web, after(secs));
+        cache.failed(web, 22, after(secs));
         cache.answered(web, answer(web, 60, after(secs)), after(secs));
         if secs % 100 == 0 {
             cache.flush(&name("."), true);
@@ -356,7 +356,7 @@ proptest! {
                     cache.answered(question, no_name(question, ttl, now), now);
                 }
                 Op::Fail(name) => {
-                    cache.failed(ask(&names[name], A), now);
+                    cache.failed(ask(&names[name], A), 22, now);
                 }
                 Op::Ask(name) => {
                     let reader = cache.read();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use toml::Spanned;
 
@@ -10,6 +10,7 @@ use super::check::{Checker, Placed, values};
 use super::error::Place;
 use super::names;
 use super::raw::{Given, RawForward, Rules};
+use super::resolv_conf::reaches;
 use super::sections::{CACHE_MIB, STALE_SECS};
 use super::{Forward, PrivateAddresses, Upstream};
 use crate::access::{Prefix, Prefixes};
@@ -18,8 +19,6 @@ use crate::access::{Prefix, Prefixes};
 pub(super) const DNS_PORT: u16 = 53;
 /// Zones that may have rules.
 const MAX_RULES: usize = 1_000;
-/// Octets of a resolv.conf file that are read: three lines of it count.
-const MAX_RESOLV_CONF_OCTETS: u64 = 64 * 1024;
 /// Whose names are forwarded unless somebody says so: this machine's programs.
 const ALLOW: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 
@@ -34,17 +33,8 @@ pub(super) struct Own<'a> {
 impl Own<'_> {
     /// Whether whoever asks this address asks us.
     fn is(&self, address: SocketAddr) -> bool {
-        is_one_of(self.listen, address)
+        reaches(self.listen, address)
     }
-}
-
-/// Whether a server that listens on `listen` is asked at `address`.
-pub(super) fn is_one_of(listen: &[SocketAddr], address: SocketAddr) -> bool {
-    listen.iter().any(|listen| {
-        let (own, ip) = (listen.ip().to_canonical(), address.ip().to_canonical());
-        let all = own.is_unspecified() && (ip.is_loopback() || ip.is_unspecified());
-        listen.port() == address.port() && (own == ip || all)
-    })
 }
 
 impl Checker<'_> {
@@ -228,33 +218,6 @@ impl Forward {
         let rules = self.rules.values().flatten().map(|upstream| ("forward.rules", *upstream));
         all.chain(rules)
     }
-}
-
-/// The upstreams that a resolv.conf file names, without those at which a server that listens on `listen` would ask
-/// itself. The error says why the file cannot be used.
-pub fn read_resolv_conf(path: &Path, listen: &[SocketAddr]) -> Result<Vec<Upstream>, String> {
-    use std::io::Read;
-    let mut octets = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_RESOLV_CONF_OCTETS).read_to_end(&mut octets))
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    let mut upstreams = Vec::new();
-    for text in name_servers(&String::from_utf8_lossy(&octets)) {
-        match upstream(text) {
-            Ok(found) if is_one_of(listen, found.address) || upstreams.contains(&found) => {}
-            Ok(found) => upstreams.push(found),
-            Err(_) => {} // what is no address is nobody's, for the C library too
-        }
-    }
-    Ok(upstreams)
-}
-
-/// The addresses of the lines `nameserver ADDRESS` (resolv.conf(5)).
-fn name_servers(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter_map(|line| {
-        let mut words = line.split_ascii_whitespace();
-        words.next().filter(|word| *word == "nameserver").and(words.next())
-    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod forward;
 mod names;
 mod raw;
 mod reload;
+pub mod resolv_conf;
 mod report;
 mod sections;
 #[cfg(test)]
@@ -27,7 +28,6 @@ use parking_lot::RwLock;
 use crate::access::Prefixes;
 use check::Checker;
 pub use error::{ConfigError, Place, Problem};
-pub use forward::read_resolv_conf;
 pub use report::{Finding, Probes, Report, check_config, writable};
 
 /// Octets that the file may have: settings for every service it may name fit many times.
@@ -162,7 +162,7 @@ pub struct ServiceAnswers {
 pub struct Forward {
     /// Whom every name is asked that no rule is about; none: those of `resolv_conf`, or nobody.
     pub upstreams: Vec<Upstream>,
-    /// A resolv.conf file that names them instead; see [`read_resolv_conf`].
+    /// A resolv.conf file that names them instead; see [`resolv_conf::read`].
     pub resolv_conf: Option<PathBuf>,
     /// Whom the names of a zone (lower case, with a final dot) are asked instead, the longest zone first to count;
     /// nobody: they are not forwarded.

@@ -1,6 +1,6 @@
 //! What SIGHUP changes: the settings that can change while the server runs.
 
-use super::forward::is_one_of;
+use super::resolv_conf::reaches;
 use super::{Answers, Config, Dns, Http, Log, Store, Udp};
 
 impl Config {
@@ -59,7 +59,7 @@ impl Config {
     /// A file that is right by itself (with other addresses to listen on) must not have the server ask itself where it
     /// still listens.
     fn keep_out_of_a_loop(&self, merged: &mut Config, kept: &mut Vec<String>) {
-        let own = merged.forward.named().find(|(_, up)| is_one_of(&self.dns.listen, up.address));
+        let own = merged.forward.named().find(|(_, up)| reaches(&self.dns.listen, up.address));
         if let Some((key, own)) = own {
             kept.push(format!(
                 "[forward] stays until a restart: {} in {key} is where this server listens now",

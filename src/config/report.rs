@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Config, ConfigError, Environment, Overrides, read_resolv_conf};
+use super::{Config, ConfigError, Environment, Overrides, resolv_conf};
 use crate::registry::Protocol;
 
 /// Mode bits that a file with a secret must not have: nobody but its owner writes it, and others do not read it.
@@ -102,7 +102,7 @@ fn look_around(config: &Config, probes: &mut Probes, report: &mut Report) {
         report.note(&format!("{key} {address} ({protocol})"), found);
     }
     zone_files(config.dns.zone_dir.as_deref(), probes, report);
-    resolv_conf(config, report);
+    upstreams_file(config, report);
     let secrets = config.http.token_file.iter().map(|file| ("http.token_file", file));
     let keys = config.udp.key_files.iter().map(|file| ("udp.key_files", file));
     for (key, file) in secrets.chain(keys) {
@@ -128,10 +128,10 @@ fn zone_files(directory: Option<&Path>, probes: &mut Probes, report: &mut Report
 }
 
 /// A resolv.conf file that names nobody but ourselves forwards nothing.
-fn resolv_conf(config: &Config, report: &mut Report) {
+fn upstreams_file(config: &Config, report: &mut Report) {
     let Some(path) = &config.forward.resolv_conf else { return };
-    let found = match read_resolv_conf(path, &config.dns.listen) {
-        Ok(upstreams) if upstreams.is_empty() => Err(
+    let found = match resolv_conf::read(path, &config.dns.listen) {
+        Ok(read) if read.nameservers.is_empty() => Err(
             "names no server but this one, so nothing would be forwarded: add a line `nameserver ADDRESS`, or name \
              another file"
                 .into(),

@@ -1,6 +1,7 @@
 //! One TCP connection: reads as much as there is, answers every whole query of it, writes the replies at once.
 //!
-//! Replies go out in the order of the queries. A connection holds what it has read (4 KiB, or one message
+//! Replies go out in the order of the queries, but for those that others had to be asked for: they go out when they
+//! are there (RFC 7766, section 6.2.1.1). A connection holds what it has read (4 KiB, or one message
 //! of up to 64 KiB that is still coming) and the replies that it is writing (at most 128 KiB, and nothing
 //! between two runs); the room that replies are made in belongs to the answerer.
 
@@ -12,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::defer::{Awaited, Deferred, Way};
 use super::pool::Slot;
 use super::tcp::{Door, count};
 use super::{Answer, Respond};
@@ -24,14 +26,17 @@ const LENGTH_OCTETS: usize = 2;
 /// A message has a header at least (RFC 1035, section 4.1.1); who sends less does not speak DNS.
 const MESSAGE_OCTETS_LEAST: usize = 12;
 
-/// Room for the longest reply, with its length.
-pub(super) const REPLY_ROOM: usize = LENGTH_OCTETS + u16::MAX as usize;
+/// Room for the longest reply.
+pub(super) const REPLY_ROOM: usize = u16::MAX as usize;
 
 /// What is read at once: some 80 queries. A longer message grows the room as it comes.
 const READ_OCTETS: usize = 4 << 10;
 
 /// Replies are written when there are as many octets of them: with the reply that goes over it, 128 KiB.
 const WRITE_OCTETS: usize = 64 << 10;
+
+/// Queries of a connection that others are asked for, at most: then no more is read until some of them are answered.
+const AWAITED_MOST: usize = 100;
 
 /// What a connection keeps for its next replies.
 const KEPT_OCTETS: usize = 4 << 10;
@@ -53,6 +58,7 @@ where
         peer,
         input: Vec::with_capacity(READ_OCTETS),
         output: Vec::new(),
+        awaited: Awaited::default(),
     };
     if connection.until_closed().await.is_ok() {
         // The client may be gone, which is as good.
@@ -68,6 +74,8 @@ struct Connection<'a, A, C> {
     input: Vec<u8>,
     /// What is answered and not written.
     output: Vec<u8>,
+    /// What others are asked for.
+    awaited: Awaited,
 }
 
 /// The connection is beyond use: it is dropped as it is.
@@ -86,15 +94,25 @@ where
         // Asked in every round: a client that always has more to say would be heard first below.
         while !self.door.stop.is_set() {
             self.make_room();
+            let may_read = self.awaited.count() < AWAITED_MOST;
             let read = tokio::select! {
                 biased;
-                read = timeout_at(deadline, self.stream.read_buf(&mut self.input)) => read,
+                Some(reply) = self.awaited.next(), if self.awaited.count() > 0 => {
+                    self.send(reply).await?;
+                    continue;
+                }
+                read = timeout_at(deadline, self.stream.read_buf(&mut self.input)), if may_read => read,
                 () = self.door.stop.wait() => break,
             };
             match read {
-                Ok(Ok(0)) => return Ok(()),
+                Ok(Ok(0)) => return self.send_awaited().await,
                 Ok(Ok(_)) => {}
                 Ok(Err(_)) => return Err(Broken),
+                Err(_) if !begun && self.awaited.count() > 0 => {
+                    // Who waits for us is not idle.
+                    deadline = Instant::now() + limits.idle;
+                    continue;
+                }
                 Err(_) => return self.out_of_time(begun),
             }
             let before = self.input.len();
@@ -130,6 +148,27 @@ where
                 break;
             }
         }
+        self.send_awaited().await
+    }
+
+    /// Sends a reply that was awaited, and those that are there besides.
+    async fn send(&mut self, reply: Vec<u8>) -> Result<(), Broken> {
+        let mut next = Some(reply);
+        while let Some(reply) = next {
+            frame(&reply, &mut self.output);
+            if self.output.len() > WRITE_OCTETS {
+                self.write().await?;
+            }
+            next = self.awaited.next_at_hand();
+        }
+        self.write().await
+    }
+
+    /// Sends all replies that are still awaited.
+    async fn send_awaited(&mut self) -> Result<(), Broken> {
+        while let Some(reply) = self.awaited.next().await {
+            self.send(reply).await?;
+        }
         Ok(())
     }
 
@@ -161,7 +200,9 @@ where
         let mut taken = 0;
         let rest = loop {
             let waiting = self.input.get(taken..).unwrap_or_default();
-            let (octets, rest) = answer_run(self.door, self.peer, waiting, &mut self.output);
+            let Self { door, peer, output, awaited, .. } = self;
+            let mut outlet = Outlet { door, peer: *peer, output, awaited };
+            let (octets, rest) = answer_run(&mut outlet, waiting);
             taken += octets;
             self.write().await?;
             if rest != Rest::More {
@@ -207,14 +248,17 @@ enum Rest {
     Malformed,
 }
 
+/// Where what becomes of queries goes.
+struct Outlet<'a, A, C> {
+    door: &'a Door<A, C>,
+    peer: SocketAddr,
+    output: &'a mut Vec<u8>,
+    awaited: &'a mut Awaited,
+}
+
 /// Answers whole queries from `input` until none is left or the replies are due to be written; says how many octets
 /// they took.
-fn answer_run<A, C>(
-    door: &Door<A, C>,
-    peer: SocketAddr,
-    input: &[u8],
-    output: &mut Vec<u8>,
-) -> (usize, Rest)
+fn answer_run<A, C>(outlet: &mut Outlet<'_, A, C>, input: &[u8]) -> (usize, Rest)
 where
     A: Answer,
     C: Fn() -> LeaseTime,
@@ -222,39 +266,65 @@ where
     if let Frame::Part = next_frame(input) {
         return (0, Rest::Part);
     }
+    let door = outlet.door;
     door.answerers.with(|slot| {
         let mut taken = 0;
         loop {
             let waiting = input.get(taken..).unwrap_or_default();
-            let (octets, rest) = answer_batch(slot, (door.clock)(), peer, waiting, output);
+            let (octets, rest) = answer_batch(slot, (door.clock)(), waiting, outlet);
             taken += octets;
-            if rest != Rest::More || output.len() > WRITE_OCTETS {
+            if rest != Rest::More || outlet.output.len() > WRITE_OCTETS {
                 return (taken, rest);
             }
         }
     })
 }
 
-fn answer_batch<A: Answer>(
+fn answer_batch<A: Answer, C>(
     Slot { answer, room }: &mut Slot<A>,
     now: LeaseTime,
-    peer: SocketAddr,
     input: &[u8],
-    output: &mut Vec<u8>,
+    outlet: &mut Outlet<'_, A, C>,
 ) -> (usize, Rest) {
     let (queries, end) = next_queries(input);
     answer.batch(now, |batch| {
         batch.look_ahead(queries.iter().copied().map_while(|query| query));
         let mut taken = 0;
         for (nth, query) in queries.iter().flatten().enumerate() {
-            if output.len() > WRITE_OCTETS {
+            if outlet.output.len() > WRITE_OCTETS {
                 return (taken, Rest::More);
             }
             taken += LENGTH_OCTETS + query.len();
-            reply_to(batch, nth, query, peer, room, output);
+            let reply = batch.respond(nth, query, outlet.peer, Transport::Tcp, room);
+            outlet.take(query, reply, room);
         }
         (taken, end)
     })
+}
+
+impl<A, C> Outlet<'_, A, C> {
+    /// Takes what became of a query: the reply is in `room`, or has to wait.
+    fn take(&mut self, query: &[u8], reply: Reply, room: &[u8]) {
+        let way = match reply {
+            Reply::Len(_) | Reply::Drop => None,
+            Reply::Due(_) => Some(Way::Nobody),
+            Reply::Defer => Some(self.awaited.way()),
+        };
+        if let Reply::Len(len) | Reply::Due(len) = reply {
+            frame(room.get(..len).unwrap_or_default(), self.output);
+        }
+        if let Some(way) = way {
+            let (query, peer, transport) = (query.into(), self.peer, Transport::Tcp);
+            self.door.defer.defer(Deferred { query, peer, transport, way });
+        }
+    }
+}
+
+/// Appends a message with its length before it.
+fn frame(message: &[u8], output: &mut Vec<u8>) {
+    let Ok(length) = u16::try_from(message.len()) else { return };
+    output.extend_from_slice(&length.to_be_bytes());
+    output.extend_from_slice(message);
 }
 
 /// The whole queries that a stream goes on with, as many as a batch may have, and what follows them.
@@ -272,24 +342,6 @@ fn next_queries(input: &[u8]) -> ([Option<&[u8]>; BATCH_QUERIES], Rest) {
         }
     }
     (queries, Rest::More)
-}
-
-/// Answers one query, and appends the reply with its length before it.
-fn reply_to(
-    batch: &mut impl Respond,
-    nth: usize,
-    query: &[u8],
-    peer: SocketAddr,
-    room: &mut [u8],
-    output: &mut Vec<u8>,
-) {
-    let Some((length, message)) = room.split_first_chunk_mut::<LENGTH_OCTETS>() else { return };
-    let Reply::Len(octets) = batch.respond(nth, query, peer, Transport::Tcp, message) else {
-        return;
-    };
-    let Ok(octets) = u16::try_from(octets) else { return };
-    *length = octets.to_be_bytes();
-    output.extend_from_slice(room.get(..LENGTH_OCTETS + usize::from(octets)).unwrap_or_default());
 }
 
 /// The message that a stream goes on with.

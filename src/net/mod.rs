@@ -4,9 +4,10 @@
 //! [`answer::Responder`] in the server. Nothing here knows what a name is.
 
 pub mod batch;
+pub mod defer;
 pub mod udp;
 mod connection;
-mod pool;
+pub mod pool;
 pub mod seats;
 pub mod tcp;
 pub mod holder;

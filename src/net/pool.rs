@@ -1,4 +1,4 @@
-//! A few answerers shared by many connections: as many as threads run them, so that one is always free.
+//! A few answerers shared by many tasks: as many as threads run them, so that one is always free.
 
 use parking_lot::Mutex;
 
@@ -6,13 +6,15 @@ use super::Answer;
 use super::connection::REPLY_ROOM;
 
 /// An answerer, with the room it writes a reply into.
-pub(super) struct Slot<A> {
+pub struct Slot<A> {
+    /// The answerer.
     pub answer: A,
+    /// The room: for the longest reply.
     pub room: Box<[u8]>,
 }
 
 /// Answerers, each used by one thread at a time and never while that waits for anything.
-pub(super) struct Pool<A> {
+pub struct Pool<A> {
     first: Mutex<Slot<A>>,
     others: Vec<Mutex<Slot<A>>>,
 }

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::defer::Defer;
 use super::pool::Pool;
 use super::seats::{Full, Seat, Seats};
 use super::{Answer, Stop, connection};
@@ -87,6 +88,7 @@ pub struct Counters {
 pub struct Door<A, C> {
     pub(super) limits: Limits,
     pub(super) answerers: Pool<A>,
+    pub(super) defer: Arc<dyn Defer>,
     pub(super) clock: Arc<C>,
     pub(super) stop: Stop,
     pub(super) counters: Arc<Counters>,
@@ -94,17 +96,20 @@ pub struct Door<A, C> {
 }
 
 impl<A: Answer, C: Fn() -> LeaseTime + Send + Sync + 'static> Door<A, C> {
-    /// A door with `answerers` answerers (at least one; best as many as the runtime has threads).
+    /// A door with `answerers` answerers (at least one; best as many as the runtime has threads). What cannot be
+    /// answered at once goes to `defer`.
     pub fn new(
         limits: Limits,
         answerers: usize,
         answerer: impl FnMut(usize) -> A,
+        defer: Arc<dyn Defer>,
         clock: Arc<C>,
         stop: Stop,
     ) -> Arc<Self> {
         Arc::new(Self {
             limits,
             answerers: Pool::new(answerers, answerer),
+            defer,
             clock,
             stop,
             counters: Arc::default(),

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::batch::{self, DATAGRAMS, Datagram, Datagrams};
+use super::defer::{Defer, Deferred, Way};
 use super::{Answer, Respond, Stop};
 use crate::answer::{BATCH_QUERIES, Reply, Transport, UDP_MOST};
 use crate::view::LeaseTime;
@@ -109,7 +110,8 @@ pub struct Worker {
     pub counters: Arc<Counters>,
 }
 
-/// Starts a thread for each socket of [`bind`], of all addresses together, with an answerer of its own.
+/// Starts a thread for each socket of [`bind`], of all addresses together, with an answerer of its own. What cannot be
+/// answered at once goes to `defer`.
 ///
 /// With nothing to answer, each looks for more for as long as `spin` before it sleeps: that saves the time of waking up
 /// and takes the whole core. When `stop` is set, each answers what the kernel had received, closes its socket and ends.
@@ -120,13 +122,16 @@ pub fn serve<A: Answer, C: Fn() -> LeaseTime + Send + Sync + 'static>(
     sockets: Vec<UdpSocket>,
     spin: Duration,
     mut answerer: impl FnMut(usize) -> A,
+    defer: &Arc<dyn Defer>,
     clock: &Arc<C>,
     stop: &Stop,
 ) -> io::Result<Vec<Worker>> {
-    let start = |(n, socket)| {
+    let start = |(n, socket): (usize, UdpSocket)| {
         let counters = Arc::new(Counters::default());
         let desk = Desk {
             answer: answerer(n),
+            defer: defer.clone(),
+            replies: Arc::new(socket.try_clone()?),
             clock: clock.clone(),
             stop: stop.clone(),
             counters: counters.clone(),
@@ -141,6 +146,9 @@ pub fn serve<A: Answer, C: Fn() -> LeaseTime + Send + Sync + 'static>(
 /// What a worker works with, besides its socket.
 struct Desk<A, C> {
     answer: A,
+    defer: Arc<dyn Defer>,
+    /// The socket, for replies that do not go out with their batch.
+    replies: Arc<UdpSocket>,
     clock: Arc<C>,
     stop: Stop,
     counters: Arc<Counters>,
@@ -165,12 +173,25 @@ impl<A: Answer, C: Fn() -> LeaseTime> Desk<A, C> {
             batch.look_ahead(datagrams.received());
             datagrams.each(|datagram, out| {
                 let Datagram { nth, octets, peer, overlong, .. } = datagram;
+                let way = || Way::Datagram(self.replies.clone(), datagram.return_path());
                 if overlong || peer.port() == 0 {
                     ignored += 1;
                     return None;
                 }
-                match batch.respond(nth, octets, peer, Transport::Udp, out) {
-                    Reply::Len(octets) => Some(octets),
+                let transport = Transport::Udp;
+                let defer = |way| {
+                    self.defer.defer(Deferred { query: octets.into(), peer, transport, way });
+                };
+                match batch.respond(nth, octets, peer, transport, out) {
+                    Reply::Len(len) => Some(len),
+                    Reply::Due(len) => {
+                        defer(Way::Nobody);
+                        Some(len)
+                    }
+                    Reply::Defer => {
+                        defer(way());
+                        None
+                    }
                     Reply::Drop => None,
                 }
             });

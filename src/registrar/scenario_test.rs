@@ -15,6 +15,7 @@ use crate::answer::{Reply, Responder, Transport};
 use crate::registry::{
     Body, Command, Declared, InstanceId, LeaseTerm, Refusal, ServiceName, State, Texts,
 };
+use crate::shared::Shared;
 use crate::store::Store;
 use crate::view::{LeaseTime, Renewed, Standing, View, Zones, zones::ZoneSettings};
 
@@ -83,7 +84,7 @@ impl World {
         let mut query = Message::new(7, MessageType::Query, OpCode::Query);
         let name = Name::from_ascii(format!("{name}.svc.internal.")).unwrap();
         query.add_query(Query::query(name, rtype));
-        let mut responder = Responder::new(self.view.clone());
+        let mut responder = Responder::new(self.view.clone(), &Shared::default());
         let mut out = vec![0; 65_535];
         let peer: SocketAddr = "127.0.0.1:4000".parse().unwrap();
         let query = query.to_vec().unwrap();
@@ -93,7 +94,7 @@ impl World {
         });
         match reply {
             Reply::Len(length) => Message::from_vec(&out[..length]).unwrap(),
-            Reply::Drop => panic!("dropped"),
+            other => panic!("{other:?}"),
         }
     }
 

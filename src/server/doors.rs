@@ -12,15 +12,19 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle as Task;
 
 use super::doors_figures::Figures;
+use super::forward::{self, Forwarding};
 use crate::access::key::Keys;
 use crate::access::{Access, Action, Principal};
-use crate::answer::Responder;
+use crate::answer::{Recursion, Responder};
 use crate::api::datagram::{self, Asked, Verb};
 use crate::api::{self, Api, http, secrets};
 use crate::config::{Config, Lease, Live};
+use crate::dns::forward::forwarder::Parts;
+use crate::net::defer::Defer;
 use crate::net::holder::{Protocol, bind_error};
 use crate::net::{Stop, tcp, udp};
 use crate::registrar::Registrar;
+use crate::shared::Shared;
 use crate::view::{LeaseTime, View};
 
 /// All sockets of all doors, bound before anything is started.
@@ -97,6 +101,7 @@ pub(super) struct Doors {
     access: Arc<Access>,
     keys: Arc<Keys>,
     bounds: Arc<RwLock<Lease>>,
+    forwarding: Arc<Forwarding>,
 }
 
 impl Doors {
@@ -115,6 +120,9 @@ impl Doors {
         let keys = Keys::default();
         keys.replace(secrets::load_keys(&config.udp.key_files)?)?;
         let (close_http, http_closing) = watch::channel(false);
+        let figures = Arc::new(Mutex::new(Figures::new(registrar.clone())));
+        let recursion = Arc::new(Shared::new(Recursion::default()));
+        let forwarding = open_forwarding(&recursion, view, registrar, runtime, &figures);
         let mut doors = Self {
             addresses: sockets.addresses,
             stop: Stop::default(),
@@ -124,11 +132,20 @@ impl Doors {
             access,
             keys: Arc::new(keys),
             bounds: Arc::new(RwLock::new(config.lease)),
+            forwarding,
         };
-        let figures = Arc::new(Mutex::new(Figures::new(registrar.clone())));
+        runtime.spawn(forward::watch(&doors.forwarding, live));
         let start = |what: &str, error: &io::Error| format!("the {what} door cannot open: {error}");
         doors
-            .open_dns(sockets.dns_udp, sockets.dns_tcp, &config, view, registrar, runtime, &figures)
+            .open_dns(
+                sockets.dns_udp,
+                sockets.dns_tcp,
+                &config,
+                registrar,
+                runtime,
+                &figures,
+                |_| responder(view, &recursion, &figures),
+            )
             .map_err(|error| start("DNS", &error))?;
         let door =
             datagram::Door::new(doors.datagram_settings(&config, is_restart), registrar.clone());
@@ -155,20 +172,16 @@ impl Doors {
         udp_sockets: Vec<UdpSocket>,
         listeners: Vec<TcpListener>,
         config: &Config,
-        view: &Arc<View>,
         registrar: &Registrar,
         runtime: &Runtime,
         figures: &Arc<Mutex<Figures>>,
+        mut responder: impl FnMut(usize) -> Responder,
     ) -> io::Result<()> {
         let clock = registrar.clock();
         let clock = Arc::new(move || -> LeaseTime { clock.now() });
-        let responder = |_| {
-            let responder = Responder::new(view.clone());
-            figures.lock().answers.push(responder.counters());
-            responder
-        };
+        let defer: Arc<dyn Defer> = Arc::new(self.forwarding.forwarder());
         let spin = Duration::from_micros(config.dns.spin_micros);
-        let workers = udp::serve(udp_sockets, spin, responder, &clock, &self.stop)?;
+        let workers = udp::serve(udp_sockets, spin, &mut responder, &defer, &clock, &self.stop)?;
         for worker in workers {
             figures.lock().udp.push(worker.counters);
             self.threads.push(worker.thread);
@@ -180,7 +193,7 @@ impl Doors {
             ..tcp::Limits::default()
         };
         let answerers = available_parallelism().map_or(1, usize::from);
-        let door = tcp::Door::new(limits, answerers, responder, clock, self.stop.clone());
+        let door = tcp::Door::new(limits, answerers, responder, defer, clock, self.stop.clone());
         let open = door.clone();
         figures.lock().tcp = Some(door.counters());
         figures.lock().tcp_open = Some(Box::new(move || open.open()));
@@ -232,6 +245,10 @@ impl Doors {
         self.keys.clone()
     }
 
+    pub(super) fn forwarding(&self) -> Arc<Forwarding> {
+        self.forwarding.clone()
+    }
+
     pub(super) fn bounds(&self) -> Arc<RwLock<Lease>> {
         self.bounds.clone()
     }
@@ -249,4 +266,35 @@ impl Doors {
             }
         });
     }
+}
+
+/// A responder whose figures are counted.
+fn responder(
+    view: &Arc<View>,
+    recursion: &Shared<Recursion>,
+    figures: &Mutex<Figures>,
+) -> Responder {
+    let responder = Responder::new(view.clone(), recursion);
+    figures.lock().answers.push(responder.counters());
+    responder
+}
+
+fn open_forwarding(
+    recursion: &Arc<Shared<Recursion>>,
+    view: &Arc<View>,
+    registrar: &Registrar,
+    runtime: &Runtime,
+    figures: &Arc<Mutex<Figures>>,
+) -> Arc<Forwarding> {
+    let clock = registrar.clock();
+    let parts = Parts {
+        runtime: runtime.handle().clone(),
+        view: view.clone(),
+        recursion: recursion.clone(),
+        clock: Arc::new(move || clock.now()),
+    };
+    let desks = available_parallelism().map_or(1, usize::from);
+    let forwarding = Forwarding::new(parts, desks, |_| responder(view, recursion, figures));
+    figures.lock().forwarder = Some(forwarding.forwarder());
+    forwarding
 }

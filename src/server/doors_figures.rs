@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::answer::{self, counters};
 use crate::api::{datagram, http};
+use crate::dns::forward::forwarder::Forwarder;
 use crate::net::{tcp, udp};
 use crate::registrar::Registrar;
 use crate::telemetry::{DnsFigures, Sources};
@@ -21,12 +22,22 @@ pub(super) struct Figures {
     pub(super) tcp_open: Option<Gauge>,
     pub(super) http: Option<http::Connections>,
     pub(super) datagram: Option<datagram::Door>,
+    pub(super) forwarder: Option<Forwarder>,
 }
 
 impl Figures {
     pub(super) fn new(registrar: Registrar) -> Self {
         let (answers, udp) = (Vec::new(), Vec::new());
-        Self { registrar, answers, udp, tcp: None, tcp_open: None, http: None, datagram: None }
+        Self {
+            registrar,
+            answers,
+            udp,
+            tcp: None,
+            tcp_open: None,
+            http: None,
+            datagram: None,
+            forwarder: None,
+        }
     }
 
     /// The figures as they are now.

@@ -4,6 +4,7 @@
 
 mod doors;
 mod doors_figures;
+mod forward;
 mod reload;
 mod zones;
 
@@ -21,6 +22,7 @@ use tokio::sync::oneshot;
 use crate::access::key::Keys;
 use crate::api::{http, secrets};
 use crate::config::{self, Config, Overrides, Probes};
+use crate::dns::forward::exchange::udp::SOCKETS_MOST;
 use crate::net::holder::{self, bind_error};
 use crate::registrar::{Registrar, Running};
 use crate::registry::Protocol;
@@ -32,7 +34,7 @@ use reload::Reloader;
 
 /// How long a stop may take: then the process ends with what is not finished.
 const STOP_WITHIN: Duration = Duration::from_millis(4_500);
-/// Open files besides connections: sockets of the doors, the store, zone files.
+/// Open files besides connections and sockets of questions: sockets of the doors, the store, zone files.
 const FURTHER_FILES: u64 = 1_024;
 
 /// What the command line says above the configuration file.
@@ -224,7 +226,8 @@ fn raise_open_files(config: &Config) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let connections = config.dns.tcp_max_connections + http::MAX_CONNECTIONS;
-    let wanted = FURTHER_FILES + connections as u64;
+    let questions = if config.forward.is_on() { SOCKETS_MOST } else { 0 };
+    let wanted = FURTHER_FILES + (connections + questions) as u64;
     let wanted = maximum.map_or(wanted, |maximum| maximum.min(wanted));
     if current.is_some_and(|current| current < wanted) {
         let limit = Rlimit { current: Some(wanted), maximum };

@@ -8,6 +8,7 @@ use std::sync::mpsc::sync_channel;
 use parking_lot::{Mutex, RwLock};
 
 use super::doors::Doors;
+use super::forward::Forwarding;
 use super::{Given, zones};
 use crate::access::Access;
 use crate::access::key::Keys;
@@ -27,6 +28,7 @@ pub(super) struct Reloader {
     access: Arc<Access>,
     keys: Arc<Keys>,
     bounds: Arc<RwLock<Lease>>,
+    forwarding: Arc<Forwarding>,
     /// Zone files that are not served because they cover what was listed first.
     left_out: Arc<Mutex<Vec<Arc<str>>>>,
 }
@@ -39,8 +41,17 @@ impl Reloader {
         registrar: Registrar,
         doors: &Doors,
     ) -> Self {
-        let (access, keys, bounds) = (doors.access(), doors.keys(), doors.bounds());
-        Self { given, live, view, registrar, access, keys, bounds, left_out: Arc::default() }
+        Self {
+            given,
+            live,
+            view,
+            registrar,
+            access: doors.access(),
+            keys: doors.keys(),
+            bounds: doors.bounds(),
+            forwarding: doors.forwarding(),
+            left_out: Arc::default(),
+        }
     }
 
     /// Reloads what can be reloaded, and logs what cannot.
@@ -67,6 +78,7 @@ impl Reloader {
         if let Err(reason) = telemetry::set_level(&config.log.level) {
             tracing::error!("the log's level stays as it was: {reason}");
         }
+        self.forwarding.configure(&config);
         self.live.set(config);
         if zones_are_new {
             tracing::info!("reloaded");

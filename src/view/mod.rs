@@ -23,13 +23,14 @@ pub mod wire;
 pub mod zones;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
 
 use papaya::{HashMap, HashMapRef, LocalGuard};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::registry::{Instance, InstanceId, ServiceName};
+use crate::shared::{Hand, Shared};
 
 pub use cell::Cell;
 pub use chunk::Chunk;
@@ -73,29 +74,9 @@ struct Maps {
 pub struct View {
     maps: Maps,
     roster: Mutex<Roster>,
-    zones: Mutex<ZonesHeld>,
+    zones: Shared<Zones>,
     serial: AtomicU32,
     loaded: AtomicBool,
-}
-
-/// The zones, and who else holds them.
-#[derive(Debug, Default)]
-struct ZonesHeld {
-    zones: Arc<Zones>,
-    hands: Vec<Weak<Mutex<Arc<Zones>>>>,
-}
-
-/// A worker's own reference to the zones. Whoever replaces them does it here as well, so that no worker keeps
-/// old ones, however idle it is, or has to free them.
-#[derive(Debug)]
-pub struct ZonesHand(Arc<Mutex<Arc<Zones>>>);
-
-impl ZonesHand {
-    /// The zones as they are, which they stay until this is dropped. The lock is the worker's own: who replaces
-    /// the zones takes it for a moment, nobody else does.
-    pub fn hold(&self) -> MutexGuard<'_, Arc<Zones>> {
-        self.0.lock()
-    }
 }
 
 impl View {
@@ -116,31 +97,19 @@ impl View {
 
     /// The zones as they are.
     pub fn zones(&self) -> Arc<Zones> {
-        self.zones.lock().zones.clone()
+        self.zones.get()
     }
 
     /// The zones for a worker, which takes them in hand for each batch of queries.
-    pub fn zones_hand(&self) -> ZonesHand {
-        let mut held = self.zones.lock();
-        let hand = Arc::new(Mutex::new(held.zones.clone()));
-        held.hands.push(Arc::downgrade(&hand));
-        ZonesHand(hand)
+    pub fn zones_hand(&self) -> Hand<Zones> {
+        self.zones.hand()
     }
 
-    /// Replaces the zones as a whole, and frees the old ones. Waits for each worker's batch: microseconds. Not to be
-    /// called by who holds a [`ZonesHand`].
+    /// Replaces the zones as a whole, see [`Shared::set`].
     pub fn set_zones(&self, zones: impl Into<Arc<Zones>>) {
-        let zones = zones.into();
-        let mut held = self.zones.lock();
-        let old = std::mem::replace(&mut held.zones, zones.clone());
-        self.serial.fetch_add(1, Ordering::Relaxed);
-        held.hands.retain(|hand| {
-            let Some(hand) = hand.upgrade() else { return false };
-            *hand.lock() = zones.clone();
-            true
+        self.zones.set(zones, || {
+            self.serial.fetch_add(1, Ordering::Relaxed);
         });
-        drop(held);
-        drop(old); // the last, and not under the lock: it may take a while
     }
 
     /// The serial of the zones' SOA: it moves with their content.

@@ -406,7 +406,7 @@ fn names_above_a_nested_zone_exist() {
 #[test]
 fn old_zones_are_freed_by_who_replaces_them() {
     let server = Server::new(&[]);
-    let idle = Responder::new(server.view.clone());
+    let idle = Responder::new(server.view.clone(), &Shared::default());
     let old = Arc::downgrade(&server.view.zones());
     server.view.set_zones(zones(&[]));
     assert!(old.upgrade().is_none(), "no idle responder keeps them");

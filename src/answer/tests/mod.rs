@@ -19,6 +19,7 @@ use hickory_proto::rr::{Record, RecordType};
 use hickory_proto::serialize::binary::BinDecodable;
 
 use super::{Reply, Responder, Transport};
+use crate::shared::Shared;
 use crate::view::zones::{FileZone, ZoneSettings, Zones};
 use crate::view::{LeaseTime, View, wire};
 
@@ -103,7 +104,7 @@ impl Server {
         let view = Arc::new(View::default());
         view.set_zones(zones(files));
         view.put_state(7, true);
-        Self { responder: Responder::new(view.clone()), view }
+        Self { responder: Responder::new(view.clone(), &Shared::default()), view }
     }
 
     fn send(&mut self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
@@ -120,6 +121,7 @@ impl Server {
         match reply {
             Reply::Len(length) => Some(out[..length].to_vec()),
             Reply::Drop => None,
+            other => panic!("{other:?}"),
         }
     }
 

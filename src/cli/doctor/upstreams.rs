@@ -5,7 +5,7 @@ use std::thread;
 
 use super::machine::Told;
 use super::report::Finding;
-use crate::config::{Config, read_resolv_conf};
+use crate::config::{Config, resolv_conf};
 
 const ABOUT: &str = "forward";
 /// Upstreams that are asked at one time: a dead one is waited for.
@@ -22,14 +22,14 @@ pub(super) fn look(
     let mut findings = Vec::new();
     let mut upstreams: Vec<_> = forward.named().map(|(key, up)| (key, up.address)).collect();
     if let Some(path) = &forward.resolv_conf {
-        match read_resolv_conf(path, &config.dns.listen) {
-            Ok(named) if named.is_empty() => findings.push(Finding::problem(
+        match resolv_conf::read(path, &config.dns.listen) {
+            Ok(read) if read.nameservers.is_empty() => findings.push(Finding::problem(
                 ABOUT,
                 format!("{} names no server but this one", path.display()),
                 "add a line `nameserver ADDRESS`, or name another file in forward.resolv_conf",
             )),
-            Ok(named) => {
-                upstreams.extend(named.iter().map(|up| ("forward.resolv_conf", up.address)));
+            Ok(read) => {
+                upstreams.extend(read.nameservers.iter().map(|up| ("forward.resolv_conf", *up)));
             }
             Err(reason) => findings.push(Finding::problem(
                 ABOUT,

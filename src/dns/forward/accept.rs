@@ -67,8 +67,25 @@ impl From<Malformed> for Refusal {
     }
 }
 
+/// What is kept of replies, beside what must not be in any case.
+pub trait Judge {
+    /// Whether a name is in our zones: nothing that others say of it is kept.
+    fn is_ours(&self, name: &[u8]) -> bool;
+
+    /// Whether what others say may lead to names in our zones.
+    fn may_lead_to_ours(&self) -> bool;
+
+    /// Whether a record of this type and data is dropped.
+    fn drops(&self, rtype: u16, rdata: &[u8]) -> bool;
+}
+
 /// The entry of a reply to `asked` that came at `now`.
-pub fn accept(octets: &[u8], asked: Question<'_>, now: LeaseTime) -> Result<Entry, Refusal> {
+pub fn accept(
+    octets: &[u8],
+    asked: Question<'_>,
+    judge: &dyn Judge,
+    now: LeaseTime,
+) -> Result<Entry, Refusal> {
     let reply = Reply::read(octets, asked)?;
     if !matches!(reply.rcode, NOERROR | NXDOMAIN) {
         return Err(Refusal::Failure(reply.rcode));
@@ -77,7 +94,7 @@ pub fn accept(octets: &[u8], asked: Question<'_>, now: LeaseTime) -> Result<Entr
     if types::is_meta(asked.rtype) {
         return Err(Refusal::Failure(NOTIMP));
     }
-    let kept = Kept::of(&reply, asked)?;
+    let kept = Kept::of(&reply, asked, judge)?;
     let mut draft = Draft::new(asked);
     for set in &kept.sets {
         draft.add(&RRset {
@@ -88,7 +105,10 @@ pub fn accept(octets: &[u8], asked: Question<'_>, now: LeaseTime) -> Result<Entr
             rdata: &set.rdata,
         })?;
     }
-    let no_name = reply.rcode == NXDOMAIN;
+    if kept.leads_on {
+        draft.leads_on();
+    }
+    let no_name = reply.rcode == NXDOMAIN && !kept.leads_on;
     // Behind a CNAME it is another name that does not exist.
     let scope = if no_name && kept.names.len() == 1 { Scope::Name } else { Scope::Type };
     let life_secs = kept.most_secs.min(draft.least_ttl());
@@ -99,11 +119,14 @@ pub fn accept(octets: &[u8], asked: Question<'_>, now: LeaseTime) -> Result<Entr
 /// What is kept of a reply.
 struct Kept<'r> {
     reply: &'r Reply<'r>,
+    judge: &'r dyn Judge,
     wants_signatures: bool,
     /// The question's name, and those that CNAMEs lead to.
     names: Vec<Vec<u8>>,
     sets: Vec<Set>,
     most_secs: u32,
+    /// The chain ends in an alias of a name that has to be asked for.
+    leads_on: bool,
 }
 
 /// An RRset that is kept.
@@ -116,17 +139,24 @@ struct Set {
 }
 
 impl<'r> Kept<'r> {
-    fn of(reply: &'r Reply<'r>, asked: Question<'_>) -> Result<Self, Refusal> {
+    fn of(
+        reply: &'r Reply<'r>,
+        asked: Question<'_>,
+        judge: &'r dyn Judge,
+    ) -> Result<Self, Refusal> {
         let mut kept = Self {
             reply,
+            judge,
             wants_signatures: asked.dnssec_ok,
             names: vec![asked.name.wire().to_vec()],
             sets: Vec::new(),
             most_secs: MOST_LIFE_SECS,
+            leads_on: false,
         };
         let has_answer = kept.follow(asked.rtype)?;
         match (has_answer, reply.rcode) {
             (true, NOERROR) => {}
+            _ if kept.leads_on => return Ok(kept),
             (true, _) => return Err(Refusal::Unhelpful),
             (false, _) => kept.explain()?,
         }
@@ -160,7 +190,12 @@ impl<'r> Kept<'r> {
             if self.names.iter().any(|name| name.eq_ignore_ascii_case(target)) {
                 return Err(Refusal::Unhelpful);
             }
+            let is_ours = self.judge.is_ours(target);
             self.names.push(target.clone());
+            if is_ours {
+                self.leads_on = self.judge.may_lead_to_ours();
+                return Ok(!self.leads_on);
+            }
         }
         Err(Refusal::Unhelpful)
     }
@@ -174,8 +209,14 @@ impl<'r> Kept<'r> {
         let Some(soa) = authorities.iter().find(ours) else {
             // Delegations are for who follows them (RFC 2308, section 2.2).
             let is_referral = self.reply.rcode == NOERROR && !has(types::SOA) && has(types::NS);
-            if is_referral {
+            let is_alias = self.names.len() > 1;
+            if is_referral && !is_alias {
                 return Err(Refusal::Unhelpful);
+            }
+            // Who answers for the alias need not answer for what it leads to.
+            if self.reply.rcode == NOERROR && is_alias && !has(types::SOA) {
+                self.leads_on = true;
+                return Ok(());
             }
             self.most_secs = 0;
             return Ok(());
@@ -273,6 +314,9 @@ impl<'r> Kept<'r> {
             let (start, end) = record.data;
             let data = self.reply.message.data(rtype, start, end).ok_or(Malformed)?;
             types::check(rtype, &data).map_err(|_| Malformed)?;
+            if self.judge.drops(rtype, &data) {
+                continue;
+            }
             ttl = ttl.min(if record.ttl < NO_TTL { record.ttl } else { 0 });
             if seen.insert(data.clone()) {
                 rdata.push(data);

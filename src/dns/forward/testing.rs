@@ -213,3 +213,20 @@ async fn on_connection(mut stream: TcpStream, behaviour: Arc<Behaviour>, heard: 
         }
     }
 }
+
+/// Keeps all that may be kept.
+pub struct Open;
+
+impl super::accept::Judge for Open {
+    fn is_ours(&self, _name: &[u8]) -> bool {
+        false
+    }
+
+    fn may_lead_to_ours(&self) -> bool {
+        true
+    }
+
+    fn drops(&self, _rtype: u16, _rdata: &[u8]) -> bool {
+        false
+    }
+}

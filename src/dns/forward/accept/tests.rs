@@ -12,6 +12,7 @@ use crate::answer::Transport;
 use crate::answer::cached::{self, Age};
 use crate::answer::parse;
 use crate::cache::{Cache, Lookup};
+use crate::dns::forward::testing::Open;
 use crate::view::wire::{self, Name};
 
 const NOW: LeaseTime = LeaseTime::from_millis(1_000_000);
@@ -98,7 +99,7 @@ fn split(question: &str) -> (&str, u16) {
 fn accepted(octets: &[u8], question: &str, dnssec_ok: bool) -> Result<Entry, Refusal> {
     let (name, rtype) = split(question);
     let name = own_name(name);
-    accept(octets, Question { name: &name, rtype, dnssec_ok, checking_disabled: false }, NOW)
+    accept(octets, Question { name: &name, rtype, dnssec_ok, checking_disabled: false }, &Open, NOW)
 }
 
 /// A client's query: name in its case, type, OPT.

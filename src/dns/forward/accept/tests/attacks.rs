@@ -57,7 +57,7 @@ fn what_is_accepted_is_found_by_its_question_alone() {
         www.example. 60 CNAME web.example.
         web.example. 60 A 192.0.2.1";
     let message = reply("www.example. A", NoError, records);
-    let entry = accept(&message.to_vec().unwrap(), ask(&www, false), NOW).unwrap();
+    let entry = accept(&message.to_vec().unwrap(), ask(&www, false), &Open, NOW).unwrap();
     cache.answered(ask(&www, false), entry, NOW);
     let reader = cache.read();
     assert!(matches!(reader.look_up(ask(&www, false), NOW), Lookup::Fresh(_)));
@@ -72,7 +72,7 @@ fn the_absence_of_a_parent_covers_no_child() {
     let (parent, child) = (own_name("internal."), own_name("web.svc.internal."));
     let ask = |name| Question { name, rtype: 1, dnssec_ok: false, checking_disabled: false };
     let message = reply("internal. A", NXDomain, "authority . 86400 SOA 86400");
-    let entry = accept(&message.to_vec().unwrap(), ask(&parent), NOW).unwrap();
+    let entry = accept(&message.to_vec().unwrap(), ask(&parent), &Open, NOW).unwrap();
     cache.answered(ask(&parent), entry, NOW);
     let reader = cache.read();
     let aaaa = Question { rtype: 28, ..ask(&parent) };

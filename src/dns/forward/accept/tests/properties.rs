@@ -140,7 +140,7 @@ fn comes_back(case: &Case) {
     let name = own_name(ASKED);
     let rtype = case.rtype;
     let asked = Question { name: &name, rtype, dnssec_ok: false, checking_disabled: false };
-    let entry = accept(&message.to_vec().unwrap(), asked, NOW).unwrap();
+    let entry = accept(&message.to_vec().unwrap(), asked, &Open, NOW).unwrap();
     let cache = Cache::new(1 << 24);
     cache.answered(asked, entry, NOW);
     let reader = cache.read();
@@ -194,7 +194,7 @@ fn survives(octets: &[u8], rtype: u16) {
     let name = own_name(ASKED);
     for dnssec_ok in [false, true] {
         let asked = Question { name: &name, rtype, dnssec_ok, checking_disabled: false };
-        let Ok(entry) = accept(octets, asked, NOW) else { continue };
+        let Ok(entry) = accept(octets, asked, &Open, NOW) else { continue };
         assert!(entry.head().life_secs <= MOST_LIFE_SECS);
         for size in [None, Some((512, dnssec_ok)), Some((1232, dnssec_ok))] {
             let query = query(&in_case(7), rtype, size);

@@ -3,7 +3,9 @@
 //! The system's own file may well name us, that being what we are for: asking ourselves would be a loop, so such
 //! lines are left out, and told.
 
+use std::io::Read;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::path::Path;
 
 /// The port of a nameserver: the file has no word for another.
 const PORT: u16 = 53;
@@ -11,6 +13,19 @@ const PORT: u16 = 53;
 pub const FILE_OCTETS_MOST: usize = 64 << 10;
 /// Upstreams that are taken: the C library takes three. With more than this, not all would ever be asked.
 pub const NAMESERVERS_MOST: usize = 8;
+
+/// Reads a file, for a server that listens on `listen`.
+///
+/// # Errors
+/// Why the file cannot be used: the end of a sentence that begins with its path.
+pub fn read(path: &Path, listen: &[SocketAddr]) -> Result<ResolvConf, String> {
+    let mut octets = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(FILE_OCTETS_MOST as u64).read_to_end(&mut octets))
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    let text = String::from_utf8_lossy(&octets);
+    Ok(ResolvConf::parse(&text, |addr| reaches(listen, addr), interface))
+}
 
 /// What a resolv.conf says that matters to us.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,7 +103,7 @@ fn address(word: &str, scope: impl Fn(&str) -> Option<u32>) -> Result<SocketAddr
 }
 
 /// The number of the network interface of that name, if this system has it.
-pub fn interface(name: &str) -> Option<u32> {
+fn interface(name: &str) -> Option<u32> {
     if name.contains('/') || name.starts_with('.') {
         return None;
     }
@@ -186,6 +201,18 @@ mod tests {
         assert!(!reaches(&["127.0.0.1:5300"], "127.0.0.1:53"));
         assert!(!reaches(&["0.0.0.0:53"], "192.0.2.1:53"));
         assert!(!reaches(&["0.0.0.0:53"], "[::1]:53"));
+    }
+
+    #[test]
+    fn a_file_is_read_and_a_missing_one_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("resolv.conf");
+        std::fs::write(&path, b"nameserver 192.0.2.53\nnameserver 127.0.0.1\n\xff\n").unwrap();
+        let listen = ["127.0.0.1:53".parse().unwrap()];
+        let read = super::read(&path, &listen).unwrap();
+        assert_eq!(read.nameservers, ["192.0.2.53:53".parse().unwrap()]);
+        let missing = super::read(&directory.path().join("none"), &listen).unwrap_err();
+        assert!(missing.starts_with("cannot be read: "), "{missing}");
     }
 
     #[test]
