@@ -1,5 +1,7 @@
 """Fixtures: servers with directories and ports of their own, stopped and judged when the test is over."""
 
+import contextlib
+
 import pytest
 
 from rc.rig import Rig
@@ -67,25 +69,22 @@ def sidecars(tmp_path):
 @pytest.fixture
 def rigs(tmp_path, request):
     """Makes machines with namespaces of their own: `rigs(config, …)`."""
-    made = []
     servers = request.node.rollcall_servers = []
+    with contextlib.ExitStack() as made:
 
-    def make(config=None, **options):
-        made.append(Rig(tmp_path / f"rig-{len(made)}", config, **options))
-        servers.append(made[-1].server)
-        return made[-1].start()
+        def make(config=None, **options):
+            rig = Rig(tmp_path / f"rig-{len(servers)}", config, **options)
+            servers.append(rig.server)
+            return made.enter_context(rig.build()).serve()
 
-    yield make
-    for rig in made:
-        rig.close()
+        yield make
 
 
 @pytest.fixture(scope="module")
 def shared_rig(tmp_path_factory):
     """One such machine for all tests of a file, each with services of its own."""
-    rig = Rig(tmp_path_factory.mktemp("rig")).start()
-    yield rig
-    rig.close()
+    with Rig(tmp_path_factory.mktemp("rig")).build() as rig:
+        yield rig.serve()
 
 
 @pytest.fixture

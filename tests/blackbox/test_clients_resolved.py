@@ -2,14 +2,17 @@
 
 import pytest
 
+from rc import readme
 from rc.resolved import Resolved, etc
+from rc.server import ROOT
 from rc.wait import until
 
 # resolved keeps answers for their TTL.
 TTL_SECS = 1
-# As in README.md. DNSSEC is left to it: it knows that nobody signs `internal`.
-SPLIT = "DNS=127.0.0.1:5300\nDomains=~svc.internal\n"
-ALONE = "DNS=127.0.0.1:5300\nDomains=~.\nFallbackDNS=\n"
+SPLIT = readme.example((ROOT / "README.md").read_text(), "ini")
+# It knows that nobody signs `internal`.
+WITH_DNSSEC = SPLIT + "DNSSEC=yes\n"
+ALONE = "[Resolve]\nDNS=127.0.0.1:5300\nDomains=~.\nFallbackDNS=\n"
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def machine(rigs, request):
     return rig
 
 
-@pytest.mark.parametrize("machine", [SPLIT, SPLIT + "DNSSEC=yes\n", ALONE], ids=["split", "dnssec", "alone"], indirect=True)
+@pytest.mark.parametrize("machine", [SPLIT, WITH_DNSSEC, ALONE], ids=["split", "dnssec", "alone"], indirect=True)
 def test_resolved_follows_the_registry(machine):
     rig, resolved = machine, machine.resolved
     # Some 200 records: more than it takes over UDP.

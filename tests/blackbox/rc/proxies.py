@@ -2,20 +2,19 @@
 
 import http.client
 
-from rc import programs
+from rc import programs, readme
+from rc.server import ROOT
 from rc.wait import until
 
 # The service's TTL in the rig; what a proxy may keep an address for follows from it.
 TTL_SECS = 1
-# For how long an instance goes on answering after it was declared draining: TTL, interval and hold, and a second for
-# the proxies' clocks, which count whole seconds.
-DRAIN_SECS = 4
+# For how long an instance goes on serving after it was declared draining, as README.md says.
+DRAIN_SECS = TTL_SECS + 3
 
-# Without retries and redispatch: they would hide a request to an instance that is gone.
-HAPROXY = f"""
+# Before README.md's example. There are no retries: they would hide a request to an instance that is gone.
+HAPROXY = """
 global
     log stderr local0 notice
-    stats socket {{directory}}/haproxy.sock mode 600 level admin
 
 defaults
     mode http
@@ -25,25 +24,12 @@ defaults
     timeout client 10s
     timeout server 10s
 
-resolvers rollcall
-    parse-resolv-conf
-    accepted_payload_size 1232
-    timeout resolve {TTL_SECS}s
-    timeout retry 1s
-    resolve_retries 3
-    hold valid {TTL_SECS}s
-    hold obsolete 0s
-
 frontend door
     bind 127.0.0.1:8080
-    default_backend api
+    default_backend web
 
-backend api
-    balance roundrobin
-    server-template s 4 _api._tcp.svc.internal resolvers rollcall init-addr none
 """
-
-# Without a next upstream, for the same reason.
+# Around README.md's example. There is no next upstream, for the same reason.
 NGINX = """
 daemon off;
 master_process off;
@@ -57,31 +43,26 @@ http {{
     fastcgi_temp_path {directory}/nginx-fastcgi;
     uwsgi_temp_path {directory}/nginx-uwsgi;
     scgi_temp_path {directory}/nginx-scgi;
-    resolver 127.0.0.1 ipv6=off;
-    resolver_timeout 2s;
-    server {{
-        listen 127.0.0.1:8080;
-        location / {{
-            # A variable: without one nginx asks once, when it starts.
-            set $api api.svc.internal;
-            proxy_pass http://$api:8080;
-            proxy_next_upstream off;
-        }}
-    }}
+    proxy_next_upstream off;
+    {example}
 }}
 """
 
 
 def haproxy(rig):
     path = rig.directory / "haproxy.cfg"
-    path.write_text(HAPROXY.format(directory=rig.directory))
+    path.write_text(HAPROXY + _example("haproxy"))
     return rig.spawn(programs.unpacked("haproxy"), "-db", "-f", path)
 
 
 def nginx(rig):
     path = rig.directory / "nginx.conf"
-    path.write_text(NGINX.format(directory=rig.directory))
+    path.write_text(NGINX.format(directory=rig.directory, example=_example("nginx")))
     return rig.spawn(programs.unpacked("nginx"), "-c", path, "-e", rig.directory / "nginx-error.log")
+
+
+def _example(language):
+    return readme.example((ROOT / "README.md").read_text(), language)
 
 
 PROXIES = {"haproxy": haproxy, "nginx": nginx}

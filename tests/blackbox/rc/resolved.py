@@ -25,11 +25,11 @@ BUS_CONFIG = f"""<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Confi
 
 
 def etc(settings):
-    """The files of /etc for it, with `settings` in the section [Resolve]."""
+    """The files of /etc for it, with these settings."""
     return {
         "passwd": USER,
         "group": GROUP,
-        "systemd/resolved.conf": f"[Resolve]\n{settings}",
+        "systemd/resolved.conf": settings,
         "resolv.conf": "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch .\n",
     }
 

@@ -95,9 +95,14 @@ class Rig:
         until(built, what="the namespaces")
         return self
 
-    def start(self):
-        """Builds it and starts the server in it."""
-        self.build()
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def serve(self):
+        """Starts the server."""
         self.server.start(wrapper=self._enter())
         self.api = self.door(8053)
         return self
