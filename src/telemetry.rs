@@ -75,6 +75,8 @@ pub struct Sources {
     pub tcp_connections: Vec<(&'static str, usize)>,
     /// Further counters: name (without `rollcall_` and `_total`), help, value. The datagram door's are here.
     pub counters: Vec<(&'static str, &'static str, u64)>,
+    /// Further gauges: name (without `rollcall_`), help, value.
+    pub gauges: Vec<(&'static str, &'static str, usize)>,
 }
 
 /// What the DNS doors count.
@@ -111,6 +113,9 @@ impl Collector for Sources {
         families.gauges("tcp_connections", "Open TCP connections by door.", &connections)?;
         for (name, help, value) in &self.counters {
             families.counter(name, help, *value)?;
+        }
+        for (name, help, value) in &self.gauges {
+            families.gauge(name, help, count(*value))?;
         }
         families.build()
     }
@@ -285,6 +290,7 @@ mod tests {
             },
             tcp_connections: vec![("dns", 36), ("http", 37)],
             counters: vec![("datagrams_forged", "Datagrams without a valid mac.", 38)],
+            gauges: vec![("cache_entries", "Entries in the cache.", 39)],
         };
         let text = exposition(sources).unwrap();
         let values: Vec<_> = text.lines().filter(|line| !line.starts_with("# ")).collect();
@@ -336,6 +342,7 @@ rollcall_commit_duration_seconds_bucket{{le="+Inf"}} 7
 rollcall_tcp_connections{{door="dns"}} 36
 rollcall_tcp_connections{{door="http"}} 37
 rollcall_datagrams_forged_total 38
+rollcall_cache_entries 39
 rollcall_build_info{{version="{}"}} 1"#,
             env!("CARGO_PKG_VERSION")
         );

@@ -24,7 +24,9 @@ class Data:
         os.makedirs(directory, exist_ok=True)
         tool.run("fill", "--http", 0, "--list-only", "--services", SERVICES, "--instances", INSTANCES,
                  "--list", self.instances)
-        self.write_zone()
+        self.write_zone(self.zone, 5)
+        self.lasting_zone = self.path("svc.lasting.zone")
+        self.write_zone(self.lasting_zone, 86_400)
         names = [f"web-{n:04d}.svc.test" for n in range(SERVICES)]
         self.a = self.queries("a", lambda draw: f"{draw.choice(names)} A")
         self.srv = self.queries("srv", lambda draw: f"_http._tcp.{draw.choice(names)} SRV")
@@ -38,16 +40,16 @@ class Data:
         """Service and id of each instance."""
         return listed_in(self.instances)
 
-    def write_zone(self):
-        """The zone file; addresses are those that `fill` registers."""
-        lines = ["$ORIGIN svc.test.", "$TTL 5", "@ SOA ns hostmaster 1 3600 600 86400 5", "@ NS ns",
+    def write_zone(self, path, ttl):
+        """A zone file; addresses are those that `fill` registers."""
+        lines = ["$ORIGIN svc.test.", f"$TTL {ttl}", "@ SOA ns hostmaster 1 3600 600 86400 5", "@ NS ns",
                  "ns A 127.0.0.1"]
         for number, (service, instance) in enumerate(self.listed()):
             address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
             lines += [f"{service} A {address}",
                       f"_http._tcp.{service} SRV 0 1 8080 {instance}.{service}",
                       f"{instance}.{service} A {address}"]
-        with open(self.zone, "w") as file:
+        with open(path, "w") as file:
             file.write("\n".join(lines) + "\n")
 
     def queries(self, name, line, count=QUERIES):

@@ -51,6 +51,27 @@ def query_cpu(bench, load, file, *options):
         report.note(f"{load}: {name}: {shape(given[-1][name])}")
 
 
+def cached(bench):
+    """A: 5 records that an upstream gave and that are remembered, against names of our own and against the peers."""
+    with bench.serving("upstream", "rollcall", "forwarding", "unbound", "dnsmasq") as started:
+        if started.pop("upstream", None) is None:
+            report.note("cached: Knot is not installed, which is the upstream")
+            return
+        # Each learns all names first.
+        for server in started.values():
+            bench.load(server, bench.data.a)()
+        given = bench.alternate({name: (server, bench.load(server, bench.data.a))
+                                 for name, server in started.items()})
+    report.line("cached", "CPU, rollcall, names of others / own",
+                ratios(given, Run.cpu_us, "forwarding", "rollcall"), ("<=", 1.30))
+    report.line("cached", "CPU, rollcall / unbound", ratios(given, Run.cpu_us, "forwarding", "unbound"),
+                ("<=", 0.70))
+    report.line("cached", "CPU, rollcall / dnsmasq", ratios(given, Run.cpu_us, "forwarding", "dnsmasq"))
+    for name in started:
+        report.line("cached", f"{name}: us of CPU a query", values(given, Run.cpu_us, name))
+        report.note(f"cached: {name}: {shape(given[-1][name])}")
+
+
 def shape(run):
     """What replies looked like: the servers should do the same work, and be the limit."""
     figures = run.figures

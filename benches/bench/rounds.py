@@ -34,6 +34,11 @@ class Bench:
             "echo": lambda: servers.echo(self.directory, self.tool),
             "http-echo": lambda: servers.http_echo(self.directory, self.tool),
             "knot": lambda: servers.knot(self.directory, self.data.zone),
+            "upstream": lambda: servers.knot(self.directory, self.data.lasting_zone, servers.UPSTREAM,
+                                             servers.LOAD_CORE),
+            "forwarding": lambda: servers.ForwardingRollcall(self.directory, self.program).launch(),
+            "unbound": lambda: servers.unbound(self.directory),
+            "dnsmasq": lambda: servers.dnsmasq(self.directory),
             "nsd": lambda: servers.nsd(self.directory, self.data.zone),
         }
         with contextlib.ExitStack() as running:

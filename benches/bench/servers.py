@@ -25,6 +25,7 @@ BOTH_CORES = "0,1"
 #: Ports on 127.0.0.1; Rollcall's second is for HTTP and datagrams.
 ROLLCALL, KNOT, NSD, ECHO, HTTP_ECHO, ROLLCALL_DOORS = 15300, 15301, 15302, 15303, 15304, 15380
 SECOND, SECOND_DOORS = 15310, 15390
+UNBOUND, DNSMASQ, UPSTREAM = 15314, 15315, 15316
 #: Seconds that a server may take to answer.
 PATIENCE = 120
 #: All that were started, for the end of the program.
@@ -87,6 +88,46 @@ remote-control:
 zone:
     name: svc.test
     zonefile: "{zone}"
+"""
+
+
+#: Names of `svc.test` are asked of the upstream; those of Rollcall itself are in another zone.
+FORWARDING_CONFIG = """\
+[dns]
+listen = ["127.0.0.1:{port}"]
+workers = 1
+zones = ["own.example."]
+[http]
+listen = ["127.0.0.1:{doors}"]
+[udp]
+listen = []
+[store]
+data_dir = "data"
+[forward]
+rules = {{ "svc.test." = ["127.0.0.1:{upstream}"] }}
+"""
+
+UNBOUND_CONFIG = """\
+server:
+    interface: 127.0.0.1@{port}
+    num-threads: 1
+    do-daemonize: no
+    chroot: ""
+    username: ""
+    directory: "{directory}"
+    pidfile: ""
+    use-syslog: no
+    verbosity: 0
+    module-config: "iterator"
+    do-not-query-localhost: no
+    local-zone: "test." nodefault
+    so-rcvbuf: 4m
+    minimal-responses: no
+remote-control:
+    control-enable: no
+forward-zone:
+    name: "svc.test."
+    forward-addr: 127.0.0.1@{upstream}
 """
 
 
@@ -196,6 +237,19 @@ class Rollcall(Server):
                 raise SystemExit(f"benches/run: {len(unknown)} instances have lapsed")
 
 
+class ForwardingRollcall(Rollcall):
+    """A server that has nothing of its own and asks the upstream."""
+
+    def __init__(self, directory, program):
+        super().__init__(directory, program, (SECOND, SECOND_DOORS))
+        self.config = self.write("config.toml", FORWARDING_CONFIG.format(
+            port=self.port, doors=self.doors, upstream=UPSTREAM))
+
+    def launch(self):
+        """Starts it, and waits until it answers for the upstream."""
+        return super().launch().wait_until(lambda: udp_answers(self.port))
+
+
 class EmptyRollcall(Rollcall):
     """The same, with a fresh process and an empty store for each run."""
 
@@ -226,15 +280,37 @@ def http_echo(directory, tool):
     return server.wait_until(lambda: tcp_accepts(HTTP_ECHO))
 
 
-def knot(directory, zone):
+def knot(directory, zone, port=KNOT, cores=SERVER_CORE):
     """Knot, or nothing where it is not installed."""
     if not shutil.which("knotd"):
         return None
-    server = Server("knot", directory, (KNOT,))
+    server = Server("knot", directory, (port,), cores)
     config = server.write("knot.conf", KNOT_CONFIG.format(
-        directory=server.directory, port=KNOT, zone=zone, user=own_name()))
+        directory=server.directory, port=port, zone=zone, user=own_name()))
     server.start(["knotd", "-c", config])
-    return server.wait_until(lambda: udp_answers(KNOT))
+    return server.wait_until(lambda: udp_answers(port))
+
+
+def unbound(directory):
+    """Unbound that asks the upstream, or nothing where it is not installed."""
+    if not shutil.which("unbound"):
+        return None
+    server = Server("unbound", directory, (UNBOUND,))
+    config = server.write("unbound.conf", UNBOUND_CONFIG.format(
+        directory=server.directory, port=UNBOUND, upstream=UPSTREAM))
+    server.start(["unbound", "-d", "-c", config])
+    return server.wait_until(lambda: udp_answers(UNBOUND))
+
+
+def dnsmasq(directory):
+    """dnsmasq that asks the upstream, or nothing where it is not installed."""
+    if not shutil.which("dnsmasq"):
+        return None
+    server = Server("dnsmasq", directory, (DNSMASQ,))
+    server.start(["dnsmasq", "--keep-in-foreground", f"--port={DNSMASQ}", "--listen-address=127.0.0.1",
+                  "--bind-interfaces", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--pid-file=",
+                  "--user=", "--cache-size=10000", f"--server=/svc.test/127.0.0.1#{UPSTREAM}"])
+    return server.wait_until(lambda: udp_answers(DNSMASQ))
 
 
 def own_name():
@@ -256,7 +332,7 @@ def nsd(directory, zone):
 def udp_answers(port):
     """Whether a query for the first service gets records."""
     name = b"".join(bytes([len(label)]) + label for label in (b"web-0000", b"svc", b"test"))
-    query = struct.pack(">6H", 1, 0, 1, 0, 0, 0) + name + struct.pack(">BHH", 0, 1, 1)
+    query = struct.pack(">6H", 1, 0x0100, 1, 0, 0, 0) + name + struct.pack(">BHH", 0, 1, 1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(0.2)
         try:

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 /// Octets of a header, whose id is filled in when it is sent.
-const HEADER: [u8; 12] = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+const HEADER: [u8; 12] = [0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
 /// An OPT record that offers 1,232 octets.
 const OPT: [u8; 11] = [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
 /// A client's cookie (RFC 7873), as dig sends one.

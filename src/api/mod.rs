@@ -2,9 +2,10 @@
 //!
 //! Every door turns what it is sent into a [`Command`] or a renewal, has [`Access`] decide on it, and hands it
 //! to the [`Registrar`]. A request over HTTP comes in by [`http`] (connections and their limits), passes
-//! [`guard`] (who may call at all), and reaches a handler of [`native`] or [`probes`]. What goes wrong leaves
+//! [`guard`] (who may call at all), and reaches a handler of [`native`], [`caching`] or [`probes`]. What goes wrong leaves
 //! as a [`Problem`].
 
+mod caching;
 pub mod datagram;
 pub mod http;
 mod timed;
@@ -30,9 +31,11 @@ use tokio::time::timeout;
 use self::guard::{Guard, Guarded};
 use self::problem::Problem;
 use crate::access::{Access, Action, Denied, Principal};
+use crate::answer::Recursion;
 use crate::config;
 use crate::registrar::{Committed, Registrar};
 use crate::registry::Command;
+use crate::shared::Shared;
 use crate::telemetry::Sources;
 
 /// Octets of a request's body at most: a registration with all that it may have takes about 25 KiB.
@@ -48,6 +51,7 @@ pub struct Api {
     registrar: Registrar,
     access: Arc<Access>,
     config: Arc<config::Live>,
+    recursion: Arc<Shared<Recursion>>,
     scrape: Scrape,
 }
 
@@ -57,9 +61,10 @@ impl Api {
         registrar: Registrar,
         access: Arc<Access>,
         config: Arc<config::Live>,
+        recursion: Arc<Shared<Recursion>>,
         scrape: Scrape,
     ) -> Self {
-        Self { registrar, access, config, scrape }
+        Self { registrar, access, config, recursion, scrape }
     }
 
     /// Has a change made, if `principal` may make it.
@@ -84,7 +89,7 @@ impl Api {
 /// All paths of the HTTP door, guarded.
 pub fn router(api: Arc<Api>) -> Guarded {
     let guard = Arc::new(Guard::new(api.access.clone(), &api.config.get().http));
-    let routes = native::routes().merge(probes::routes()).with_state(api);
+    let routes = native::routes().merge(caching::routes()).merge(probes::routes()).with_state(api);
     guarded(routes, guard)
 }
 

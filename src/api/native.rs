@@ -242,7 +242,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 }
 
 /// The path's named segments, percent-decoded: an id may hold a slash, as `%2F`.
-async fn segments<T, S>(parts: &mut Parts, state: &S) -> Result<T, Problem>
+pub(super) async fn segments<T, S>(parts: &mut Parts, state: &S) -> Result<T, Problem>
 where
     T: DeserializeOwned + Send,
     S: Send + Sync,

@@ -238,6 +238,11 @@ impl Cache {
         gone.len()
     }
 
+    /// Octets that the entries may take.
+    pub fn most_octets(&self) -> usize {
+        self.most_octets
+    }
+
     /// What there is, and what came of it.
     pub fn stats(&self) -> Stats {
         let (entries, octets, evictions) = self.seats.lock().tally();

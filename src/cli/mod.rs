@@ -4,6 +4,7 @@
 //! what it found to standard output and returns a [`Failure`] otherwise.
 
 mod backup;
+mod cache;
 mod check_config;
 mod connect;
 mod deregister;
@@ -74,6 +75,8 @@ enum Command {
     List(list::Args),
     /// Ask a DNS server for a name, and show the whole reply
     Query(query::Args),
+    /// Show what upstream servers said that is remembered, or forget it
+    Cache(cache::Args),
     /// Look at the machine around a server: ports, resolv.conf, data, clock; say what to do
     Doctor(doctor::Args),
     /// Run a command, listed while it runs and passes its check
@@ -109,6 +112,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Deregister(args) => on_runtime(deregister::run(connect, args)),
         Command::Drain(args) => on_runtime(drain::run(connect, args)),
         Command::Override(args) => on_runtime(override_::run(connect, args)),
+        Command::Cache(args) => on_runtime(cache::run(connect, args)),
         Command::List(args) => on_runtime(list::run(connect, args)),
         Command::Export(args) => on_runtime(export::run(connect, args)),
         Command::Import(args) => on_runtime(import::run(connect, args)),

@@ -155,7 +155,8 @@ impl Doors {
         let connections = http::Connections::default();
         figures.lock().http = Some(connections.clone());
         let scrape = Arc::new(move || figures.lock().sources());
-        let api = Api::new(registrar.clone(), doors.access.clone(), live.clone(), scrape);
+        let api =
+            Api::new(registrar.clone(), doors.access.clone(), live.clone(), recursion, scrape);
         let serving =
             http::serve(sockets.http, api::router(Arc::new(api)), connections, http_closing);
         doors.tasks.push(runtime.spawn(async move {

@@ -46,6 +46,7 @@ impl Figures {
         let http = self.http.as_ref().map(|connections| ("http", connections.open()));
         let mut further = self.udp_counters();
         further.extend(self.tcp_counters());
+        further.extend(self.forwarder_counters());
         further.extend(self.http.iter().flat_map(http::Connections::counters));
         further.extend(self.datagram.iter().flat_map(datagram::Door::figures));
         Sources {
@@ -53,6 +54,7 @@ impl Figures {
             dns: self.dns(),
             tcp_connections: dns_tcp.into_iter().chain(http).collect(),
             counters: further,
+            gauges: self.forwarder_gauges(),
         }
     }
 
@@ -84,6 +86,32 @@ impl Figures {
             ("dns_udp_receive_errors", "Receive calls that failed.", sum(|c| &c.receive_errors)),
             ("dns_udp_panics", "Batches lost to a defect.", sum(|c| &c.panics)),
             ("dns_udp_lost", "Datagrams in batches lost to a defect.", sum(|c| &c.lost)),
+        ]
+    }
+
+    fn forwarder_counters(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let Some(forwarder) = &self.forwarder else { return Vec::new() };
+        let figures = forwarder.figures();
+        let cache = figures.cache;
+        vec![
+            ("forward_asked", "Questions that upstreams were asked.", figures.asked),
+            ("forward_failed", "Questions that no upstream answered.", figures.failed),
+            ("forward_given_up", "Questions given up for newer ones.", figures.given_up),
+            ("cache_hits", "Look-ups in the cache that found what holds.", cache.hits),
+            ("cache_misses", "Look-ups in the cache that found nothing.", cache.misses),
+            ("cache_stale", "Look-ups in the cache that found what no longer holds.", cache.stale),
+            ("cache_evictions", "Entries that left the cache to make room.", cache.evictions),
+        ]
+    }
+
+    fn forwarder_gauges(&self) -> Vec<(&'static str, &'static str, usize)> {
+        let Some(forwarder) = &self.forwarder else { return Vec::new() };
+        let figures = forwarder.figures();
+        vec![
+            ("forward_outstanding", "Questions to upstreams under way.", figures.outstanding),
+            ("forward_looping", "Groups of upstreams that lead back here.", figures.looping),
+            ("cache_entries", "Entries in the cache.", figures.cache.entries),
+            ("cache_octets", "Octets that the cache takes.", figures.cache.octets),
         ]
     }
 

@@ -17,7 +17,7 @@ use crate::dns::forward::forwarder::{Forwarder, Parts};
 use crate::dns::forward::judge::Private;
 use crate::dns::forward::plan::Plan;
 use crate::shared::Shared;
-use crate::view::wire;
+use crate::view::wire::{self, Name};
 
 /// How often the resolv.conf file is looked at: a look is one system call.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -121,6 +121,13 @@ impl Forwarding {
         let rules = default.chain(rules).map(|(zone, addresses)| (zone, current.others(addresses)));
         let private = private(&forward.private_addresses);
         self.forwarder.set_plan(Plan::new(rules, private, self.forwarder.sockets()));
+    }
+
+    /// Forgets what upstreams said: it may be about names that have become ours.
+    pub(super) fn forget_all(&self) {
+        if let Some(cache) = self.forwarder.cache() {
+            cache.flush(&Name::ROOT, true);
+        }
     }
 
     /// Watches the resolv.conf file, and whether upstreams lead back to us, for as long as the server runs.

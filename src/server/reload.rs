@@ -66,7 +66,11 @@ impl Reloader {
         for line in kept {
             tracing::warn!("{line}");
         }
+        let zones_before = self.view.zones();
         let zones_are_new = self.reload_zones(&config);
+        if self.view.zones().names() != zones_before.names() {
+            self.forwarding.forget_all();
+        }
         if !zones_are_new {
             tracing::error!("the zones stay as they were");
             config.dns = old.dns.clone();

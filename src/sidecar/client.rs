@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::error::ClientError;
 use super::http::{CALL_TIMEOUT, Http, Reply, Trouble};
 use super::messages::{
-    Declared, Listed, Page, Registered, Registration, Renewed, RenewedMany, State, Summary,
+    CacheFlushed, CacheStats, Declared, Listed, Page, Registered, Registration, Renewed,
+    RenewedMany, State, Summary,
 };
 use super::url::{segment, server_base};
 
@@ -121,6 +122,17 @@ impl Client {
         let path = service_path(service)?;
         let reply = self.call(Method::DELETE, &path, None).await;
         reply.map(drop).map_err(|error| name_service(error, service))
+    }
+
+    /// What is in the cache of upstream answers.
+    pub async fn cache_stats(&self) -> Result<CacheStats> {
+        self.read(&self.call(Method::GET, "/api/v1/cache", None).await?)
+    }
+
+    /// Forgets what upstream said of a name, and with `subtree` of all names below it.
+    pub async fn flush_cache(&self, name: &str, subtree: bool) -> Result<CacheFlushed> {
+        let path = format!("/api/v1/cache/{}?subtree={subtree}", segment(name));
+        self.read(&self.call(Method::DELETE, &path, None).await?)
     }
 
     /// One page of the services, from the beginning or from where the page before it said.

@@ -29,6 +29,36 @@ pub enum State {
     Down,
 }
 
+/// What is in the cache of upstream answers, and what came of it since the start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheStats {
+    /// Entries.
+    pub entries: u64,
+    /// Octets that they take.
+    pub octets: u64,
+    /// Octets that they may take.
+    pub most_octets: u64,
+    /// Look-ups that found what holds.
+    pub hits: u64,
+    /// Look-ups that found nothing.
+    pub misses: u64,
+    /// Look-ups that found what no longer holds.
+    pub stale: u64,
+    /// Entries that went to make room.
+    pub evictions: u64,
+}
+
+/// What was forgotten of a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheFlushed {
+    /// The name, with its final dot.
+    pub name: String,
+    /// Whether names below it were forgotten, too.
+    pub subtree: bool,
+    /// How many entries that were.
+    pub flushed: u64,
+}
+
 /// The protocol of the main port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]

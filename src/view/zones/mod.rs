@@ -182,6 +182,13 @@ impl Zones {
         }
     }
 
+    /// The zones' names in wire form, in the order of their octets.
+    pub fn names(&self) -> Vec<&[u8]> {
+        let mut names: Vec<_> = self.zones.iter().map(Zone::name).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The zone that PTR names, if there is one.
     pub fn first_registry(&self) -> Option<&Zone> {
         self.zones.first().filter(|zone| zone.kind == Kind::Registry)

@@ -1,0 +1,110 @@
+//! The cache over HTTP: what is in it, and how to forget a name.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
+use axum::routing::{delete, get};
+use axum::{Router, response};
+use serde::{Deserialize, Serialize};
+
+use super::native::segments;
+use super::problem::Problem;
+use super::{Api, json};
+use crate::access::{Action, Principal};
+use crate::cache::Cache;
+use crate::view::wire::{self, Name};
+
+type Call = State<Arc<Api>>;
+type Caller = Extension<Principal>;
+
+/// The paths of the cache.
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new().route("/api/v1/cache", get(stats)).route("/api/v1/cache/{name}", delete(flush))
+}
+
+/// What is in the cache, and what came of it since the start.
+#[derive(Serialize)]
+struct StatsView {
+    entries: usize,
+    octets: usize,
+    most_octets: usize,
+    hits: u64,
+    misses: u64,
+    stale: u64,
+    evictions: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FlushQuery {
+    /// Whether names below it are forgotten, too.
+    #[serde(default)]
+    subtree: bool,
+}
+
+#[derive(Serialize)]
+struct FlushedView {
+    name: String,
+    subtree: bool,
+    flushed: usize,
+}
+
+async fn stats(
+    State(api): Call,
+    Extension(caller): Caller,
+) -> Result<response::Json<StatsView>, Problem> {
+    let cache = api.cache(&caller, Action::Read)?;
+    let stats = cache.stats();
+    Ok(response::Json(StatsView {
+        entries: stats.entries,
+        octets: stats.octets,
+        most_octets: cache.most_octets(),
+        hits: stats.hits,
+        misses: stats.misses,
+        stale: stats.stale,
+        evictions: stats.evictions,
+    }))
+}
+
+async fn flush(
+    State(api): Call,
+    Extension(caller): Caller,
+    NamedName(name): NamedName,
+    uri: Uri,
+) -> Result<response::Json<FlushedView>, Problem> {
+    let FlushQuery { subtree } = json::read_query(&uri)?;
+    let cache = api.cache(&caller, Action::Operate)?;
+    let flushed = cache.flush(&name, subtree);
+    Ok(response::Json(FlushedView { name: wire::text(name.wire()), subtree, flushed }))
+}
+
+impl Api {
+    fn cache(&self, principal: &Principal, action: Action) -> Result<Arc<Cache>, Problem> {
+        self.access.authorise(principal, action)?;
+        let none = || {
+            let text = "there is no cache: no names are forwarded ([forward] in the configuration)";
+            Problem::new(StatusCode::NOT_FOUND, text)
+        };
+        self.recursion.get().cache.clone().ok_or_else(none)
+    }
+}
+
+/// The domain name that the path names.
+struct NamedName(Name);
+
+impl<S: Send + Sync> FromRequestParts<S> for NamedName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text: String = segments(parts, state).await?;
+        let wrong = |reason: String| {
+            let detail = format!("`{}` is no domain name: {reason}", super::problem::shown(&text));
+            Problem::new(StatusCode::BAD_REQUEST, detail)
+        };
+        let octets = wire::parse(&text, b"\0").map_err(wrong)?;
+        let too_long = || wrong("it is longer than 255 octets".to_owned());
+        Name::read(&octets).map(Self).ok_or_else(too_long)
+    }
+}
