@@ -2,7 +2,7 @@
 
 import pytest
 
-from rc.resolvers import ADDRESSES, SEARCHING, SERVICES, label
+from rc.resolvers import ADDRESSES, BOTH_FAMILIES, SEARCHING, SERVICES, label
 
 # Too many for a UDP reply of any size that the clients take: these ask again over TCP.
 MANY = 200
@@ -57,6 +57,15 @@ def test_srv_records_follow_the_registry(rig, resolvers, client):
     rig.api.deregister(service, "a").expect(204)
     assert resolver.services(name) == {(1, 1, 8082, f"b.{target}")}
     assert resolver.addresses(f"b.{target}") == {"10.0.0.2"}
+
+
+@pytest.mark.parametrize("client", BOTH_FAMILIES)
+def test_addresses_of_both_families(rig, resolvers, client):
+    service = f"both-{label(client)}"
+    rig.api.register(service, "a", addresses=["10.0.0.1", "fd00::1"], lease_secs=600)
+    rig.api.register(service, "b", addresses=["fd00::2"], lease_secs=600)
+    assert resolvers(client).addresses(f"{service}.svc.internal") == {"10.0.0.1", "fd00::1", "fd00::2"}
+    assert resolvers(client).addresses(f"b.{service}.svc.internal") == {"fd00::2"}
 
 
 @pytest.mark.parametrize("client", SEARCHING)

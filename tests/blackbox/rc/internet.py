@@ -19,6 +19,7 @@ ns 60 A {AUTHORITY}
 www 60 A 192.0.2.80
 www 60 A 192.0.2.81
 alias 60 CNAME www
+brief 1 A 192.0.2.82
 text 60 TXT "no address here"
 _web._tcp 60 SRV 1 2 8080 www
 """

@@ -1,5 +1,7 @@
 """The resolvers that programs have: each answers `addresses` or `services` of a name, as sets of words."""
 
+import ipaddress
+
 from rc import programs
 
 
@@ -18,7 +20,7 @@ class Resolver:
         self._conversation, self._verbs = conversation, {"addresses": addresses, "services": services}
 
     def addresses(self, name):
-        return set(self._ask("addresses", name))
+        return {str(ipaddress.ip_address(word)) for word in self._ask("addresses", name)}
 
     def services(self, name):
         """(priority, weight, port, target), the target without its dot at the end."""
@@ -63,6 +65,9 @@ ADDRESSES = {
 SERVICES = {name: ADDRESSES[name] for name in ("Node resolve4", "dnspython", "Go", "Java")}
 # c-ares' ares_query, which resolve4 is, takes a name as it is.
 SEARCHING = [name for name in ADDRESSES if name != "Node resolve4"]
+# Those that are asked for addresses of both families; the others are asked for IPv4 alone, or decide by the
+# machine's own addresses (getent).
+BOTH_FAMILIES = ["musl", "Node lookup", "Python", "Go", "Go with cgo", "Java"]
 
 
 def label(name):

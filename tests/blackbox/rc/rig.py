@@ -29,7 +29,6 @@ DNS, HTTP = "127.0.0.1:53", "127.0.0.1:8053"
 # The command of an instance that serves HTTP.
 WEB = [sys.executable, str(pathlib.Path(__file__).with_name("instance.py"))]
 # Some clients ask for A only when the machine has an address that is not loopback, others only when it is online.
-HOST = "10.53.0.1"
 NETWORK = """
 ip link set lo up
 ip link add eth0 type veth peer name eth1
@@ -54,6 +53,8 @@ class Rig:
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._etc = {**ETC, **(etc or {})}
+        # Whoever is not root is root in a user namespace.
+        self._user = [] if os.geteuid() == 0 else ["-r"]
         self._processes = []
         self._doors = {}
         self.server = Server(self.directory / "server", zone_files=zone_files)
@@ -66,7 +67,7 @@ class Rig:
         self.server.configure(config or {})
 
     def build(self):
-        """Makes the namespaces, without a server in them."""
+        """Makes the namespaces, without a server in them. What it starts in them ends with them, in close()."""
         etc = self.directory / "etc"
         etc.mkdir()
         files = self.directory / "files"
@@ -77,14 +78,12 @@ class Rig:
         script = f"""set -e
             mount -t tmpfs tmpfs {shlex.quote(str(etc))}
             cp -a /etc/. {shlex.quote(str(etc))} 2>/dev/null || true
-            rm -f {shlex.quote(str(etc / "resolv.conf"))}
-            cp -r {shlex.quote(str(files))}/. {shlex.quote(str(etc))}
+            cp -r --remove-destination {shlex.quote(str(files))}/. {shlex.quote(str(etc))}
             mount --bind {shlex.quote(str(etc))} /etc
             mount -t tmpfs tmpfs /run
             {NETWORK}
             echo built
             exec sleep infinity"""
-        self._user = [] if os.geteuid() == 0 else ["-r"]
         log = self.directory / "namespaces.log"
         self._holder = self._popen(["unshare", *self._user, "-n", "-m", "sh", "-c", script], log)
 
