@@ -9,12 +9,19 @@ from rc.rig import Rig
 from rc.wait import until
 
 FORWARD = {"forward": {"upstreams": [f"{UPSTREAM}:53"]}}
+# An alias of ours that leads to others.
+ZONE = """$TTL 60
+@ SOA ns hostmaster 1 3600 600 86400 60
+@ NS ns
+ns A 127.0.0.1
+outside CNAME www.example.com.
+"""
 
 
 @pytest.fixture(scope="module")
 def shared_rig(tmp_path_factory):
     """A rig with an Internet, to which the server forwards, and a service of our own."""
-    with Rig(tmp_path_factory.mktemp("rig"), FORWARD).build() as rig:
+    with Rig(tmp_path_factory.mktemp("rig"), FORWARD, zone_files={"svc.internal.zone": ZONE}).build() as rig:
         Internet(rig)
         rig.serve()
         rig.api.register("api", "a", addresses=["10.0.0.1"], lease_secs=600)
@@ -39,6 +46,7 @@ def test_addresses_of_others_and_of_our_own(rig, resolvers, client):
     for _ in range(2):  # the second time from the cache
         assert resolver.addresses("www.example.com") == WWW
         assert resolver.addresses("alias.example.com") == WWW
+        assert resolver.addresses("outside.svc.internal") == WWW
         assert resolver.addresses("api.svc.internal") == {"10.0.0.1"}
         assert resolver.addresses("text.example.com") == set()
         assert resolver.addresses("nobody.example.com") == set()
