@@ -74,11 +74,10 @@ struct Walk<'a, 'q> {
     chain: Chain<'a>,
 }
 
-/// Goes from our answer to where it leads; without `beyond`, to names of ours alone. An error: what has to be asked
-/// first.
+/// Goes from our answer to where it leads. An error: what has to be asked first.
 pub fn follow<'a>(
     sources: Sources<'a>,
-    beyond: Option<&Beyond<'a, '_>>,
+    beyond: &Beyond<'a, '_>,
     query: &Query<'_>,
     asked: &Question<'_>,
     first: Answer<'a>,
@@ -94,18 +93,6 @@ pub fn follow<'a>(
         if let Some(target) = ours.links.target() {
             name = target;
         }
-        if let Some(next) = walk.ours_again(&ours, &name) {
-            walk.chain.add(Part::Ours(ours));
-            if walk.chain.is_full() {
-                return Ok(walk.chain);
-            }
-            ours = next;
-            continue;
-        }
-        let Some(beyond) = beyond else {
-            walk.chain.add(Part::Ours(ours));
-            return Ok(walk.chain);
-        };
         match walk.theirs(beyond, ours, &name)? {
             Some(target) if !walk.chain.is_full() => name = target,
             _ => return Ok(walk.chain),
@@ -118,12 +105,6 @@ impl<'a> Walk<'a, '_> {
     fn decide(&self, name: &Name) -> Answer<'a> {
         let question = Question { verbatim: &[], name, rtype: self.rtype, class: CLASS_IN };
         decide::decide(self.sources, &question, &Ahead::default())
-    }
-
-    /// What we say of the name that an alias of ours leads to in another zone of ours.
-    fn ours_again(&self, ours: &Answer<'a>, name: &Name) -> Option<Answer<'a>> {
-        let is_ours = matches!(ours.end, End::Alias) && self.sources.zones.find(name).is_some();
-        is_ours.then(|| self.decide(name))
     }
 
     /// Adds what others say of a name to what we have said, and says where that leads.

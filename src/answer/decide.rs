@@ -51,7 +51,7 @@ pub enum End<'a> {
     Soa(&'a Zone),
     /// What there is to say about any type (RFC 8482, section 4.2).
     Any(&'a Zone),
-    /// A CNAME that leads out of the zone: the client goes on from there, unless we do.
+    /// A CNAME that leads out of our zones: the client goes on from there, unless we do.
     Alias,
     /// CNAMEs that lead in circles, or on and on.
     Circle,
@@ -202,12 +202,19 @@ pub fn decide<'a>(sources: Sources<'a>, question: &Question<'_>, ahead: &Ahead<'
             Found::End(end) => return Answer { links, end },
             Found::Alias(link) => link,
         };
-        let target = link.records.first().and_then(|link| Name::read(&link.rdata));
         if !links.add(link) {
             return Answer { links, end: End::Circle };
         }
-        match target.filter(|target| is_from(sources.zones, zone, target)) {
-            Some(target) => found = look_up(sources, zone, &target, rtype, Listed::Unknown),
+        // Step 3a of RFC 1034, section 4.3.2 goes back to the choice of the zone, which may be another of ours.
+        let target = link.records.first().and_then(|link| Name::read(&link.rdata));
+        let next = target.and_then(|target| {
+            let zone = zone_for(sources.zones, &target, rtype)?;
+            Some((zone, target))
+        });
+        match next {
+            Some((zone, target)) => {
+                found = look_up(sources, zone, &target, rtype, Listed::Unknown);
+            }
             None => return Answer { links, end: End::Alias },
         }
     }
@@ -225,10 +232,6 @@ fn zone_for<'a>(zones: &'a Zones, name: &Name, rtype: u16) -> Option<&'a Zone> {
         return Some(parent);
     }
     Some(zone)
-}
-
-fn is_from(zones: &Zones, zone: &Zone, name: &Name) -> bool {
-    zones.find(name).is_some_and(|found| std::ptr::eq(found, zone))
 }
 
 /// What a look at one name gave.
@@ -385,7 +388,7 @@ fn at_node<'a>(zone: &'a Zone, node: &'a FileNode, rtype: u16) -> Found<'a> {
     Found::End(match (rtype, node.rrset(rtype), node.rrset(types::CNAME)) {
         (types::SOA, Some(_), _) => End::Soa(zone),
         (_, Some(rrset), _) => End::File(rrset),
-        (types::ANY, None, _) => End::Any(zone),
+        (types::ANY, None, _) if !node.is_empty() => End::Any(zone),
         (_, None, Some(alias)) => return Found::Alias(alias),
         (_, None, None) => End::NoData(zone),
     })

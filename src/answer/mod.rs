@@ -246,10 +246,33 @@ impl<'a> Batch<'a> {
             transport,
             recursion_available: cache.is_some(),
         };
-        if answer.leads_beyond() && query.wants_recursion() {
-            return self.beyond(context, query, answer, cache, aid, out);
+        match cache {
+            Some(cache) if answer.leads_beyond() && query.wants_recursion() => {
+                self.beyond(context, query, answer, cache, aid, out)
+            }
+            _ => self.own(context, query, &answer, out),
         }
-        let reply = encode::encode(context, query, &answer, out)?;
+    }
+
+    /// Answers a query with what we have.
+    #[inline]
+    fn own(
+        &self,
+        context: Context<'_>,
+        query: &Query<'_>,
+        answer: &Answer<'_>,
+        out: &mut [u8],
+    ) -> Result<Written, Unwritten> {
+        // Others are looked up, and not for this client.
+        if matches!(answer.end, End::NotOurs)
+            && query.wants_recursion()
+            && self.recursion.cache.is_some()
+        {
+            let prohibited = Answer::from(End::Prohibited);
+            let reply = encode::encode(context, query, &prohibited, out)?;
+            return Ok(Written { reply, rcode: prohibited.rcode(), is_due: false });
+        }
+        let reply = encode::encode(context, query, answer, out)?;
         Ok(Written { reply, rcode: answer.rcode(), is_due: false })
     }
 
@@ -259,35 +282,25 @@ impl<'a> Batch<'a> {
         context: Context<'s>,
         query: &Query<'_>,
         answer: Answer<'s>,
-        cache: Option<&'a Cache>,
+        cache: &'a Cache,
         aid: Aid<'s>,
         out: &mut [u8],
     ) -> Result<Written, Unwritten> {
         let Some(question) = &query.question else { return Err(Unwritten::Full) };
         let (reader, Aid { known, mode }) = (&self.cached, aid);
-        let beyond = cache.map(|cache| Beyond { cache, reader, known, mode, now: self.now });
-        if matches!(answer.end, End::NotOurs) && answer.links.is_empty() {
-            match &beyond {
-                Some(beyond) if recursion::can_be_asked(question.rtype) => {
-                    let asked = recursion::question(query, question.name, question.rtype);
-                    let found = beyond.find(asked);
-                    let found = found.ok_or_else(|| Unwritten::Missing(chain::wanted(&asked)))?;
-                    let recursion::Found { entry, age, is_due } = found;
-                    if !entry.head().leads_on {
-                        let Context { now, transport, .. } = context;
-                        let reply = cached::encode(entry, age, query, now, transport, out)?;
-                        return Ok(Written { reply, rcode: entry.head().rcode.into(), is_due });
-                    }
-                }
-                None if self.recursion.cache.is_some() => {
-                    let answer = Answer::from(End::Prohibited);
-                    let reply = encode::encode(context, query, &answer, out)?;
-                    return Ok(Written { reply, rcode: answer.rcode(), is_due: false });
-                }
-                _ => {}
+        let beyond = Beyond { cache, reader, known, mode, now: self.now };
+        if matches!(answer.end, End::NotOurs) && recursion::can_be_asked(question.rtype) {
+            let asked = recursion::question(query, question.name, question.rtype);
+            let found = beyond.find(asked);
+            let found = found.ok_or_else(|| Unwritten::Missing(chain::wanted(&asked)))?;
+            let recursion::Found { entry, age, is_due } = found;
+            if !entry.head().leads_on {
+                let Context { now, transport, .. } = context;
+                let reply = cached::encode(entry, age, query, now, transport, out)?;
+                return Ok(Written { reply, rcode: entry.head().rcode.into(), is_due });
             }
         }
-        let chain = chain::follow(self.sources, beyond.as_ref(), query, question, answer);
+        let chain = chain::follow(self.sources, &beyond, query, question, answer);
         let chain: Chain<'_> = chain.map_err(Unwritten::Missing)?;
         let reply = chain::encode(context, query, &chain, out)?;
         Ok(Written { reply, rcode: chain.rcode(), is_due: chain.is_due() })

@@ -37,6 +37,7 @@ a.b.ent TXT     deep
 *.wild  TXT     any
         MX      10 @
 x.wild  A       192.0.2.4
+a.*.hole A      192.0.2.9
 *.alias CNAME   host
 sub     NS      ns.sub
         NS      ns2.sub2
@@ -166,6 +167,11 @@ fn wildcards() {
         ("x.wild.corp.example. TXT", "NOERROR", soa),
         ("q.x.wild.corp.example. TXT", "NXDOMAIN", soa),
         ("wild.corp.example. TXT", "NOERROR", soa),
+        // One that is an empty non-terminal covers names too (RFC 4592, section 4.9).
+        ("q.hole.corp.example. A", "NOERROR", soa),
+        ("q.hole.corp.example. ANY", "NOERROR", soa),
+        ("*.hole.corp.example. A", "NOERROR", soa),
+        ("q.*.hole.corp.example. A", "NXDOMAIN", soa),
     ];
     for (question, code, records) in table {
         server.check(&Ask::of(question), &format!("{code} aa\n? {question}\n{records}"));
@@ -208,6 +214,8 @@ fn beside() -> Server {
         ns1 A 192.0.2.1
         short CNAME web
         short2 CNAME short
+        tokid CNAME ns.kid
+        tokid2 CNAME nobody.kid
         srv SRV 0 0 80 web-1.web
         * A 192.0.2.99
         *.web TXT never
@@ -241,6 +249,18 @@ fn a_zone_file_beside_the_registry() {
             "short2.svc.internal. 60 CNAME short.svc.internal.
              short.svc.internal. 60 CNAME web.svc.internal.
              web.svc.internal. 5 A 10.0.0.1",
+        ),
+        (
+            "tokid.svc.internal. A",
+            "NOERROR",
+            "tokid.svc.internal. 60 CNAME ns.kid.svc.internal.
+             ns.kid.svc.internal. 60 A 192.0.2.7",
+        ),
+        (
+            "tokid2.svc.internal. A",
+            "NXDOMAIN",
+            "tokid2.svc.internal. 60 CNAME nobody.kid.svc.internal.
+             authority kid.svc.internal. 10 SOA ns.kid.svc.internal. me.kid.svc.internal. 1 3600 3600 3600 10",
         ),
         (
             "short.svc.internal. SRV",

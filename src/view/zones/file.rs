@@ -202,16 +202,15 @@ impl FileZone {
         let apex = wire::labels_of(&self.origin).count();
         for labels in apex..owner.labels() {
             let key = owner.relative(labels, self.origin.len());
-            if !self.nodes.contains_key(key) {
-                self.nodes.insert(key.into(), FileNode::default());
+            let parent = match self.nodes.get_mut(key) {
+                Some(parent) => parent,
+                None => self.nodes.entry(key.into()).or_default(),
+            };
+            // A wildcard covers names also where it exists only by what is below it (RFC 4592, section 4.9).
+            if owner.suffix(labels + 1).starts_with(b"\x01*") {
+                parent.wildcard = true;
+                self.has_wildcards = true;
             }
-        }
-        if owner.iter().next() == Some(b"*")
-            && let Some(parent) = owner.labels().checked_sub(1)
-            && let Some(parent) = self.nodes.get_mut(owner.relative(parent, self.origin.len()))
-        {
-            parent.wildcard = true;
-            self.has_wildcards = true;
         }
     }
 

@@ -56,7 +56,8 @@ const SOA_NUMBERS: usize = 20;
 pub fn target(rtype: u16) -> Option<usize> {
     match rtype {
         NS => Some(0),
-        MX => Some(2),
+        // Of SVCB and HTTPS after the priority (RFC 9460, section 4.1).
+        MX | SVCB | HTTPS => Some(2),
         SRV => Some(6),
         _ => None,
     }
