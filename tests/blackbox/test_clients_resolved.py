@@ -13,18 +13,23 @@ SPLIT = readme.example((ROOT / "README.md").read_text(), "ini")
 # It knows that nobody signs `internal`.
 WITH_DNSSEC = SPLIT + "DNSSEC=yes\n"
 ALONE = "[Resolve]\nDNS=127.0.0.1:5300\nDomains=~.\nFallbackDNS=\n"
+# Nothing in the file: an interface gets server and domain when it comes up, as from NetworkManager.
+LINK = "[Resolve]\nFallbackDNS=\n"
+WAYS = {"split": SPLIT, "dnssec": WITH_DNSSEC, "alone": ALONE, "link": LINK}
 
 
 @pytest.fixture
 def machine(rigs, request):
     """A rig with systemd-resolved, set up as the parameter says; its resolv.conf names resolved's stub."""
     config = {"dns": {"listen": ["127.0.0.1:5300"]}, "answers": {"ttl_secs": TTL_SECS, "negative_ttl_secs": 0}}
-    rig = rigs(config, etc=etc(request.param))
+    rig = rigs(config, etc=etc(WAYS[request.param]))
     rig.resolved = Resolved(rig)
+    if request.param == "link":
+        rig.resolved.set_link("eth0", "127.0.0.1:5300", "~svc.internal")
     return rig
 
 
-@pytest.mark.parametrize("machine", [SPLIT, WITH_DNSSEC, ALONE], ids=["split", "dnssec", "alone"], indirect=True)
+@pytest.mark.parametrize("machine", WAYS, indirect=True)
 def test_resolved_follows_the_registry(machine):
     rig, resolved = machine, machine.resolved
     # Some 200 records: more than it takes over UDP.

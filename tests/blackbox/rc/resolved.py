@@ -47,6 +47,11 @@ class Resolved:
         rig.spawn(programs.unpacked("systemd-resolved"), SYSTEMD_LOG_TARGET="console")
         until(lambda: self._ctl("status").returncode == 0, 20, what="systemd-resolved")
 
+    def set_link(self, link, server, domain):
+        for command in ("dns", link, server), ("domain", link, domain):
+            done = self._ctl(*command)
+            assert done.returncode == 0, done
+
     def addresses(self, name):
         return set(re.findall(r" IN A (\S+)", "\n".join(self._found("query", "--legend=no", "--type=A", name))))
 
