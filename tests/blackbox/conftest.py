@@ -4,6 +4,7 @@ import contextlib
 
 import pytest
 
+from rc.resolvers import ADDRESSES
 from rc.rig import Rig
 from rc.server import BINARY, Server
 from rc.sidecars import Sidecar
@@ -92,3 +93,16 @@ def rig(shared_rig, request):
     """The machine of the file's tests."""
     request.node.rollcall_servers = [shared_rig.server]
     return shared_rig
+
+
+@pytest.fixture(scope="module")
+def resolvers(shared_rig):
+    """The resolvers in it by name, each started once, so that what they keep would show."""
+    started = {}
+
+    def get(name):
+        if name not in started:
+            started[name] = ADDRESSES[name](shared_rig)
+        return started[name]
+
+    return get

@@ -28,18 +28,6 @@ def shared_rig(tmp_path_factory):
         yield rig
 
 
-@pytest.fixture(scope="module")
-def resolvers(shared_rig):
-    started = {}
-
-    def get(name):
-        if name not in started:
-            started[name] = ADDRESSES[name](shared_rig)
-        return started[name]
-
-    return get
-
-
 @pytest.mark.parametrize("client", ADDRESSES)
 def test_addresses_of_others_and_of_our_own(rig, resolvers, client):
     resolver = resolvers(client)

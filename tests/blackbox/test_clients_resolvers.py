@@ -10,19 +10,6 @@ MANY = 200
 CUT = (512 - 12 - 40) // 16
 
 
-@pytest.fixture(scope="module")
-def resolvers(shared_rig):
-    """The resolvers by name, each started once, so that what they keep would show."""
-    started = {}
-
-    def get(name):
-        if name not in started:
-            started[name] = ADDRESSES[name](shared_rig)
-        return started[name]
-
-    return get
-
-
 @pytest.mark.parametrize("client", ADDRESSES)
 def test_addresses_follow_the_registry(rig, resolvers, client):
     resolver, service = resolvers(client), label(client)
