@@ -89,7 +89,9 @@ impl Body<'_, '_> {
                 self.soa(Section::Authority, zone, zone.negative_ttl())
             }
             End::Referral { zone, ns, octets } => self.referral(zone, ns, *octets),
+            End::Limited => Err(Full),
             End::Alias | End::NotReady | End::NotOurs | End::Refused | End::Problem(_) => Ok(()),
+            End::NoQuestion | End::BadCookie => Ok(()),
         }
     }
 

@@ -6,6 +6,9 @@
 pub mod ahead;
 pub mod parse;
 mod edns;
+pub mod cookie;
+pub mod rate;
+pub mod clients;
 pub mod decide;
 mod frame;
 pub mod encode;
@@ -22,6 +25,7 @@ use crate::view::wire::Name;
 use crate::view::{LeaseTime, View, ZonesHand};
 use ahead::Ahead;
 pub use ahead::BATCH_QUERIES;
+use clients::{Admission, Clients, Hand};
 pub use counters::Counters;
 use decide::{Answer, End, Sources};
 pub use edns::UDP_MOST;
@@ -51,21 +55,29 @@ pub enum Reply {
 pub struct Responder {
     view: Arc<View>,
     zones: ZonesHand,
+    clients: Hand,
     counters: Arc<Counters>,
     /// Where the names that a batch asks for are read into.
     names: Box<[Name; BATCH_QUERIES]>,
 }
 
 impl Responder {
-    /// A responder that answers from `view`.
+    /// A responder that answers from `view`, without cookies, limits and a name of its own.
     pub fn new(view: Arc<View>) -> Self {
         let zones = view.zones_hand();
         Self {
             view,
             zones,
+            clients: Hand::new(Arc::default()),
             counters: Arc::default(),
             names: Box::new([const { Name::ROOT }; BATCH_QUERIES]),
         }
+    }
+
+    /// The same, treating clients as all responders with these `clients` do.
+    #[must_use]
+    pub fn with_clients(self, clients: Arc<Clients>) -> Self {
+        Self { clients: Hand::new(clients), ..self }
     }
 
     /// What it counts.
@@ -78,9 +90,11 @@ impl Responder {
         // Whoever is found loaded before the maps are asked was in them by then.
         let loaded = self.view.loaded();
         let (reader, zones) = (self.view.read(), self.zones.hold());
+        self.clients.refresh();
         work(&mut Batch {
             sources: Sources { reader: &reader, zones: &zones, loaded },
             view: &self.view,
+            clients: &self.clients,
             counters: &self.counters,
             names: &mut self.names,
             ahead: [Ahead::default(); BATCH_QUERIES],
@@ -93,6 +107,7 @@ impl Responder {
 pub struct Batch<'a> {
     sources: Sources<'a>,
     view: &'a View,
+    clients: &'a Hand,
     counters: &'a Counters,
     names: &'a mut [Name; BATCH_QUERIES],
     ahead: [Ahead<'a>; BATCH_QUERIES],
@@ -117,14 +132,30 @@ impl Batch<'_> {
     ) -> Reply {
         let ahead = self.ahead.get(nth).copied().unwrap_or_default();
         let name = self.names.get(nth).filter(|_| ahead.is_read);
-        let Some(query) = parse::parse(query, peer, transport, name) else {
+        let Some(mut query) = parse::parse(query, peer, transport, name) else {
             self.counters.dropped(transport);
             return Reply::Drop;
         };
         self.counters.query(transport, query.question.as_ref().map(|question| question.rtype));
-        let answer: Answer<'_> = match (query.problem, &query.question) {
-            (None, Some(question)) => decide::decide(self.sources, question, &ahead),
-            (problem, _) => End::Problem(problem.unwrap_or(parse::Problem::FormErr)).into(),
+        let admission = self.clients.admit(&mut query, peer.ip(), transport, self.now);
+        if query.question.is_some() && admission != Admission::Full {
+            self.counters.limited();
+        }
+        let answer: Answer<'_> = match (query.problem, admission, &query.question) {
+            (_, Admission::Drop, _) => {
+                self.counters.dropped(transport);
+                return Reply::Drop;
+            }
+            (Some(problem), ..) => End::Problem(problem).into(),
+            (None, Admission::BadCookie, _) => End::BadCookie.into(),
+            (None, Admission::Limited, _) => End::Limited.into(),
+            (None, Admission::Full, Some(question)) => {
+                decide::decide(self.sources, question, &ahead)
+            }
+            (None, Admission::Full, None) if query.carried.cookie.is_some() => {
+                End::NoQuestion.into()
+            }
+            (None, Admission::Full, None) => End::Problem(parse::Problem::FormErr).into(),
         };
         let serial = self.view.serial();
         let context = encode::Context { sources: self.sources, serial, now: self.now, transport };
