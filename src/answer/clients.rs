@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::Transport;
-use super::cookie::Secrets;
+use super::cookie::{Secrets, Shown};
 use super::edns::Carried;
 use super::parse::Query;
 use super::rate::{Buckets, Limit};
@@ -18,9 +18,10 @@ use crate::view::LeaseTime;
 
 /// Octets of the server's name (NSID) at most: it goes into replies of 512 octets.
 pub const MAX_NSID: usize = 128;
-/// A reply with BADCOOKIE is 16 octets longer than a query with a client cookie alone, of 68 octets with its headers at
-/// least. One in so many of them is not sent, so that whoever has them sent to others sends more than they get.
-const UNSENT_ONE_IN: u8 = 5;
+/// Beyond the limit, the reply to a query without a server cookie of ours is 16 octets longer than that, which has 63 octets
+/// with its headers at least. One in so many of them is not sent, so that whoever has them sent to others sends more than
+/// they get.
+const UNSENT_ONE_IN: u8 = 4;
 
 /// The settings.
 #[derive(Debug, Clone, Default)]
@@ -86,13 +87,22 @@ impl Default for Clients {
 pub enum Admission {
     /// As it should be.
     Full,
-    /// Its client's network is over the limit.
+    /// Without records: over the limit, so that its client comes back over TCP.
     Limited,
-    /// The same, but it speaks cookies: with a good one it is answered. Or it asked whether its cookie is good, and it is
-    /// not (RFC 7873, section 5.4).
+    /// With a cookie, and no records: over the limit, so that its client comes back with the cookie. Or it asks only whether
+    /// its cookie is good, and it is not (RFC 7873, section 5.4).
     BadCookie,
     /// Not at all.
     Drop,
+}
+
+/// How a query is answered, and whether its client's network is over the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted {
+    /// How.
+    pub admission: Admission,
+    /// Whether the limit has to do with it.
+    pub is_limited: bool,
 }
 
 /// A responder's own reference.
@@ -101,8 +111,8 @@ pub struct Hand {
     clients: Arc<Clients>,
     settings: Arc<Settings>,
     version: u64,
-    /// Replies with BADCOOKIE to client cookies alone that were due.
-    bad_cookies: Cell<u8>,
+    /// Replies over the limit whose cookies are longer than the query's, since the last that was not sent.
+    longer: Cell<u8>,
 }
 
 impl Hand {
@@ -110,7 +120,7 @@ impl Hand {
     pub fn new(clients: Arc<Clients>) -> Self {
         let version = clients.version.load(Ordering::Acquire);
         let settings = clients.settings();
-        Self { clients, settings, version, bad_cookies: Cell::new(0) }
+        Self { clients, settings, version, longer: Cell::new(0) }
     }
 
     /// Takes new settings in hand, if there are.
@@ -131,32 +141,40 @@ impl Hand {
         ip: IpAddr,
         transport: Transport,
         now: LeaseTime,
-    ) -> Admission {
+    ) -> Admitted {
         let cookie = match &query.edns {
             Some(edns) if edns.asks() => self.carry(query, ip),
             _ => CookieState::None,
         };
-        let is_alone = query.question.is_none() && query.problem.is_none();
-        if is_alone && cookie == CookieState::Wrong {
-            return Admission::BadCookie;
-        }
         let is_limited = transport == Transport::Udp
             && cookie != CookieState::Valid
             && self.settings.limit.is_some_and(|limit| self.is_over(ip, now, limit));
-        if !is_limited {
-            return Admission::Full;
-        }
-        // The reply is no longer than the query.
-        query.carried.nsid = &[];
-        match cookie {
-            CookieState::ClientAlone => {
-                let due = (self.bad_cookies.get() + 1) % UNSENT_ONE_IN;
-                self.bad_cookies.set(due);
-                if due == 0 { Admission::Drop } else { Admission::BadCookie }
+        let asks_cookie = query.question.is_none() && query.problem.is_none();
+        let admission = match cookie {
+            CookieState::Wrong if asks_cookie || is_limited => Admission::BadCookie,
+            CookieState::ClientAlone if is_limited && !asks_cookie => Admission::BadCookie,
+            CookieState::None if is_limited => Admission::Limited,
+            _ => Admission::Full,
+        };
+        if is_limited {
+            // From here on the reply is no longer than the query, cookies apart.
+            query.carried.nsid = &[];
+            if self.is_one_too_many(query) {
+                return Admitted { admission: Admission::Drop, is_limited };
             }
-            CookieState::Wrong => Admission::BadCookie,
-            CookieState::None | CookieState::Valid => Admission::Limited,
         }
+        Admitted { admission, is_limited }
+    }
+
+    /// Whether the reply's cookies would be longer than the query's once too often.
+    fn is_one_too_many(&self, query: &Query<'_>) -> bool {
+        let shown = query.edns.as_ref().and_then(|edns| edns.cookie.as_ref());
+        if query.carried.cookie.is_none() || shown.is_none_or(Shown::is_of_our_form) {
+            return false;
+        }
+        let due = (self.longer.get() + 1) % UNSENT_ONE_IN;
+        self.longer.set(due);
+        due == 0
     }
 
     /// Puts what the query asks for into its reply.

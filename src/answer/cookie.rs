@@ -64,6 +64,11 @@ impl Shown {
         Some(Self { client: *client, server })
     }
 
+    /// Whether its server cookie has the form of ours, and so as many octets as the reply's.
+    pub fn is_of_our_form(&self) -> bool {
+        matches!(self.server, Server::Ours(_))
+    }
+
     /// Whether the client has a server cookie, whatever it is worth.
     pub fn has_server(&self) -> bool {
         self.server != Server::None

@@ -93,7 +93,7 @@ impl Edns {
             NSID_OPTION => self.asks_nsid = true,
             // Of several cookies the first counts (RFC 7873, section 5.2).
             COOKIE_OPTION if self.cookie.is_none() => {
-                self.cookie = Some(cookie::Shown::read(data)?)
+                self.cookie = Some(cookie::Shown::read(data)?);
             }
             _ => {}
         }

@@ -25,7 +25,7 @@ use crate::view::wire::Name;
 use crate::view::{LeaseTime, View, ZonesHand};
 use ahead::Ahead;
 pub use ahead::BATCH_QUERIES;
-use clients::{Admission, Clients, Hand};
+use clients::{Admission, Admitted, Clients, Hand};
 pub use counters::Counters;
 use decide::{Answer, End, Sources};
 pub use edns::UDP_MOST;
@@ -137,8 +137,9 @@ impl Batch<'_> {
             return Reply::Drop;
         };
         self.counters.query(transport, query.question.as_ref().map(|question| question.rtype));
-        let admission = self.clients.admit(&mut query, peer.ip(), transport, self.now);
-        if query.question.is_some() && admission != Admission::Full {
+        let Admitted { admission, is_limited } =
+            self.clients.admit(&mut query, peer.ip(), transport, self.now);
+        if is_limited {
             self.counters.limited();
         }
         let answer: Answer<'_> = match (query.problem, admission, &query.question) {

@@ -11,10 +11,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle as Task;
 
+use super::clients;
 use super::doors_figures::Figures;
 use crate::access::key::Keys;
 use crate::access::{Access, Action, Principal};
 use crate::answer::Responder;
+use crate::answer::clients::Clients;
 use crate::api::datagram::{self, Asked, Verb};
 use crate::api::{self, Api, http, secrets};
 use crate::config::{Config, Lease, Live};
@@ -97,6 +99,7 @@ pub(super) struct Doors {
     access: Arc<Access>,
     keys: Arc<Keys>,
     bounds: Arc<RwLock<Lease>>,
+    clients: Arc<Clients>,
 }
 
 impl Doors {
@@ -124,7 +127,11 @@ impl Doors {
             access,
             keys: Arc::new(keys),
             bounds: Arc::new(RwLock::new(config.lease)),
+            clients: clients::new(&config)?,
         };
+        let keeping_time =
+            clients::keep_time(doors.clients.clone(), live.clone(), doors.stop.clone());
+        doors.tasks.push(runtime.spawn(keeping_time));
         let figures = Arc::new(Mutex::new(Figures::new(registrar.clone())));
         let start = |what: &str, error: &io::Error| format!("the {what} door cannot open: {error}");
         doors
@@ -162,8 +169,9 @@ impl Doors {
     ) -> io::Result<()> {
         let clock = registrar.clock();
         let clock = Arc::new(move || -> LeaseTime { clock.now() });
+        let treated = self.clients.clone();
         let responder = |_| {
-            let responder = Responder::new(view.clone());
+            let responder = Responder::new(view.clone()).with_clients(treated.clone());
             figures.lock().answers.push(responder.counters());
             responder
         };
@@ -230,6 +238,10 @@ impl Doors {
 
     pub(super) fn keys(&self) -> Arc<Keys> {
         self.keys.clone()
+    }
+
+    pub(super) fn clients(&self) -> Arc<Clients> {
+        self.clients.clone()
     }
 
     pub(super) fn bounds(&self) -> Arc<RwLock<Lease>> {

@@ -8,9 +8,10 @@ use std::sync::mpsc::sync_channel;
 use parking_lot::{Mutex, RwLock};
 
 use super::doors::Doors;
-use super::{Given, zones};
+use super::{Given, clients, zones};
 use crate::access::Access;
 use crate::access::key::Keys;
+use crate::answer::clients::Clients;
 use crate::api::secrets;
 use crate::config::{Config, Lease, Live};
 use crate::registrar::Registrar;
@@ -27,6 +28,7 @@ pub(super) struct Reloader {
     access: Arc<Access>,
     keys: Arc<Keys>,
     bounds: Arc<RwLock<Lease>>,
+    clients: Arc<Clients>,
     /// Zone files that are not served because they cover what was listed first.
     left_out: Arc<Mutex<Vec<Arc<str>>>>,
 }
@@ -40,7 +42,18 @@ impl Reloader {
         doors: &Doors,
     ) -> Self {
         let (access, keys, bounds) = (doors.access(), doors.keys(), doors.bounds());
-        Self { given, live, view, registrar, access, keys, bounds, left_out: Arc::default() }
+        let clients = doors.clients();
+        Self {
+            given,
+            live,
+            view,
+            registrar,
+            access,
+            keys,
+            bounds,
+            clients,
+            left_out: Arc::default(),
+        }
     }
 
     /// Reloads what can be reloaded, and logs what cannot.
@@ -64,6 +77,9 @@ impl Reloader {
         *self.bounds.write() = config.lease;
         self.view.set_settings(zones::settings(&config), self.registrar.now());
         self.reload_secrets(&config);
+        if let Err(reason) = clients::reload(&self.clients, &config, &old) {
+            tracing::error!("the secret of cookies stays as it was: {reason}");
+        }
         if let Err(reason) = telemetry::set_level(&config.log.level) {
             tracing::error!("the log's level stays as it was: {reason}");
         }
