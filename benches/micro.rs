@@ -12,7 +12,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use rollcall::answer::ahead::{Ahead, look_ahead};
 use rollcall::answer::clients::{Clients, Settings};
-use rollcall::answer::cookie::Secrets;
+use rollcall::answer::cookie::{Secrets, Shown};
 use rollcall::answer::decide::{Sources, decide};
 use rollcall::answer::encode::{Context, encode};
 use rollcall::answer::parse::parse;
@@ -87,6 +87,18 @@ fn respond_to_clients(bencher: Bencher, kind: &str) {
                 black_box(answers.respond(nth, query, peer(), Transport::Udp, &mut out));
             }
         });
+    });
+}
+
+/// A server cookie for a client without one: a SipHash-2-4 of 20 octets, and what is around it.
+#[divan::bench]
+fn judge_cookie(bencher: Bencher) {
+    let secrets = Secrets::new([7; 16]);
+    let shown = Shown::read(b"abcdefgh").unwrap();
+    bencher.counter(ItemsCount::new(BATCH_QUERIES)).bench_local(|| {
+        for now in 0..32 {
+            black_box(secrets.judge(black_box(&shown), peer().ip(), now));
+        }
     });
 }
 
