@@ -228,7 +228,7 @@ fn no_query_with_options_allocates() {
         ..ClientSettings::default()
     };
     let clients = Arc::new(Clients::new(settings, [11, 13]));
-    let mut responder = Responder::new(view()).with_clients(clients);
+    let mut responder = Responder::new(view(), &Shared::default()).with_clients(clients);
     let mut out = vec![0; 65_535];
     let mut query = query("web.svc.internal.", 1);
     let options = b"\0\x03\0\0\0\x0a\0\x08abcdefgh";
