@@ -188,6 +188,7 @@ impl Hand {
     fn carry<'q>(&'q self, query: &mut Query<'q>, ip: IpAddr) -> CookieState {
         let Some(edns) = &query.edns else { return CookieState::None };
         query.carried = Carried::default();
+        query.carried.tells_rule = edns.asks_rule && ip.to_canonical().is_loopback();
         if edns.asks_nsid {
             query.carried.nsid = &self.settings.nsid;
         }

@@ -5,6 +5,7 @@
 
 use super::Transport;
 use super::cookie;
+use super::rule::{self, Rules};
 use super::writer::{Full, Writer};
 use crate::view::zones::types;
 
@@ -41,6 +42,8 @@ pub struct Edns {
     pub dnssec_ok: bool,
     /// Whether it asks for the server's name.
     pub asks_nsid: bool,
+    /// Whether it asks which rule answers.
+    pub asks_rule: bool,
     /// The client's cookies.
     pub cookie: Option<cookie::Shown>,
 }
@@ -50,6 +53,8 @@ pub struct Edns {
 pub struct Carried<'q> {
     /// The server's name; empty: it is not told.
     pub nsid: &'q [u8],
+    /// Whether it is told which rule answered.
+    pub tells_rule: bool,
     /// The client's cookie and ours.
     pub cookie: Option<[u8; cookie::COOKIE_OCTETS]>,
 }
@@ -93,7 +98,14 @@ impl Edns {
     pub fn read(class: u16, ttl: u32, options: &[u8]) -> Option<Self> {
         let [_, version, flags @ ..] = ttl.to_be_bytes();
         let dnssec_ok = u16::from_be_bytes(flags) & DNSSEC_OK != 0;
-        let mut edns = Self { udp_size: class, version, dnssec_ok, asks_nsid: false, cookie: None };
+        let mut edns = Self {
+            udp_size: class,
+            version,
+            dnssec_ok,
+            asks_nsid: false,
+            asks_rule: false,
+            cookie: None,
+        };
         let mut rest = if version == 0 { options } else { &[] };
         while let Some((head, after)) = rest.split_first_chunk::<OPTION_HEAD>() {
             let [c0, c1, l0, l1] = *head;
@@ -107,6 +119,7 @@ impl Edns {
     fn read_option(&mut self, code: u16, data: &[u8]) -> Option<()> {
         match code {
             NSID_OPTION => self.asks_nsid = true,
+            rule::OPTION => self.asks_rule = data.is_empty(),
             // Of several cookies the first counts (RFC 7873, section 5.2).
             COOKIE_OPTION if self.cookie.is_none() => {
                 self.cookie = Some(cookie::Shown::read(data)?);
@@ -119,7 +132,7 @@ impl Edns {
     /// Whether it has an option that the reply answers.
     #[inline]
     pub fn asks(&self) -> bool {
-        self.asks_nsid || self.cookie.is_some()
+        self.asks_nsid || self.asks_rule || self.cookie.is_some()
     }
 
     /// Octets that a reply to the client may have over UDP.
@@ -146,6 +159,8 @@ pub struct OptRecord<'q> {
     pub rcode: u16,
     /// Why the answer is not all that it could be.
     pub error: Option<ExtendedError>,
+    /// Which rules answered; none: that is not told.
+    pub rules: Rules,
     /// What the query asked for.
     pub carried: &'q Carried<'q>,
 }
@@ -159,9 +174,11 @@ impl OptRecord<'_> {
 
     fn option_octets(&self) -> usize {
         let of = |is_there: bool, data: usize| if is_there { OPTION_HEAD + data } else { 0 };
-        let Carried { nsid, cookie } = self.carried;
+        let Carried { nsid, cookie, .. } = self.carried;
+        let rules = self.rules.octets();
         of(self.error.is_some(), ERROR_OCTETS)
             + of(!nsid.is_empty(), nsid.len())
+            + of(!rules.is_empty(), rules.len())
             + of(cookie.is_some(), cookie::COOKIE_OCTETS)
     }
 
@@ -195,6 +212,9 @@ impl OptRecord<'_> {
         }
         if !self.carried.nsid.is_empty() {
             option(writer, NSID_OPTION, self.carried.nsid)?;
+        }
+        if !self.rules.octets().is_empty() {
+            option(writer, rule::OPTION, self.rules.octets())?;
         }
         if let Some(cookie) = &self.carried.cookie {
             option(writer, COOKIE_OPTION, cookie)?;

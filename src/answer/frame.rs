@@ -3,6 +3,7 @@
 use super::Transport;
 use super::edns::{self, ExtendedError, OptRecord};
 use super::parse::{HEADER, Query};
+use super::rule::Rules;
 use super::writer::{Full, Writer};
 
 /// The flags of a header's third and fourth octet (RFC 1035, section 4.1.1; RFC 4035, section 3.2.3).
@@ -43,13 +44,14 @@ pub struct Frame<'q> {
 
 impl<'q> Frame<'q> {
     /// Begins a reply in `out`, up to the question's end: the writer has room for the records that may follow, the
-    /// room of OPT is kept. An error: not even the question fits, the buffer is smaller than it must be.
+    /// room of OPT is kept; `rules` says which rules answer, if that is asked. An error: not even the question fits, the buffer is smaller than it must be.
     #[inline]
     pub fn begin<'b>(
         query: &'q Query<'q>,
         transport: Transport,
         rcode: u16,
         error: Option<ExtendedError>,
+        rules: impl FnOnce() -> Rules,
         out: &'b mut [u8],
     ) -> Result<(Self, Writer<'b>), Full> {
         let carried = &query.carried;
@@ -57,6 +59,7 @@ impl<'q> Frame<'q> {
             dnssec_ok: edns.dnssec_ok,
             rcode,
             error,
+            rules: if carried.tells_rule { rules() } else { Rules::default() },
             carried,
         });
         let kept = opt.as_ref().map_or(0, OptRecord::octets);

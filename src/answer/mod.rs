@@ -15,6 +15,7 @@ pub mod encode;
 pub mod cached;
 pub mod recursion;
 mod chain;
+pub mod rule;
 mod registered;
 mod additional;
 mod writer;
@@ -333,11 +334,11 @@ impl<'a> Batch<'a> {
             let asked = recursion::question(query, question.name, question.rtype);
             let found = beyond.find(asked);
             let found = found.ok_or_else(|| Unwritten::Missing(chain::wanted(&asked)))?;
-            let recursion::Found { entry, age, is_due } = found;
-            if !entry.head().leads_on {
+            let head = found.entry.head();
+            if !head.leads_on {
                 let Context { now, transport, .. } = context;
-                let reply = cached::encode(entry, age, query, now, transport, out)?;
-                return Ok(Written { reply, rcode: entry.head().rcode.into(), is_due });
+                let reply = cached::encode(&found, query, now, transport, out)?;
+                return Ok(Written { reply, rcode: head.rcode.into(), is_due: found.is_due });
             }
         }
         let chain = chain::follow(self.sources, &beyond, query, question, answer);

@@ -11,6 +11,8 @@ use super::*;
 use crate::answer::Transport;
 use crate::answer::cached::{self, Age};
 use crate::answer::parse;
+use crate::answer::recursion::Found;
+use crate::answer::rule::Rule;
 use crate::cache::{Cache, Lookup};
 use crate::dns::forward::testing::Open;
 use crate::view::wire::{self, Name};
@@ -121,7 +123,8 @@ fn encoded(entry: &Entry, query: &[u8], transport: Transport, now: LeaseTime) ->
     let peer = "192.0.2.1:4000".parse().unwrap();
     let query = parse::parse(query, peer, transport, Some(&name)).unwrap();
     let mut out = vec![0; 65_535];
-    let reply = cached::encode(entry, Age::Fresh, &query, now, transport, &mut out).unwrap();
+    let found = Found { entry, age: Age::Fresh, rule: Rule::Cache, is_due: false };
+    let reply = cached::encode(&found, &query, now, transport, &mut out).unwrap();
     out.truncate(reply.len);
     out
 }
