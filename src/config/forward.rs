@@ -43,7 +43,8 @@ impl Checker<'_> {
             Some(given) => self.upstreams("forward.upstreams", given, own),
             None => Vec::new(),
         };
-        let resolv_conf = self.resolv_conf(&raw.resolv_conf);
+        // It need not be there yet: whoever writes it may start after us.
+        let resolv_conf = self.path("forward.resolv_conf", &raw.resolv_conf);
         if !upstreams.is_empty() && resolv_conf.is_some() {
             let place = self.place(&raw.resolv_conf).max(self.place(&raw.upstreams));
             self.problem(
@@ -85,17 +86,6 @@ impl Checker<'_> {
             }
         }
         values(upstreams)
-    }
-
-    fn resolv_conf(&mut self, given: &Given<String>) -> Option<PathBuf> {
-        let path = self.path("forward.resolv_conf", given)?;
-        if !path.is_file() {
-            let (place, shown) = (self.place(given), path.display());
-            let text =
-                format!("forward.resolv_conf: {shown} is no file: make it, or leave the key out");
-            self.problem(place, text);
-        }
-        Some(path)
     }
 
     fn rules(&mut self, raw: &Rules, own: &Own) -> BTreeMap<String, Vec<Upstream>> {

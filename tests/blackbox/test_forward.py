@@ -10,7 +10,7 @@ import pytest
 
 from rc.ask import Answer, frame, read_frame
 from rc.server import run
-from rc.upstream import SOA, Book, Held, address, truncated
+from rc.upstream import PACKETS_MOST, SOA, Book, Held, address, truncated
 from rc.wait import until
 
 RECORDS = [
@@ -197,7 +197,7 @@ def test_queries_of_one_connection_are_answered_as_they_are_ready(forwarding):
         last = [dns.message.from_wire(read_frame(connection)) for _ in range(2)]
         assert sorted(message.id for message in last) == [1, 5]
         assert all(message.answer[0][0].address == "192.0.2.9" for message in last)
-    assert upstream.count("slow.example.") == 1
+    assert upstream.count("slow.example.") <= PACKETS_MOST
 
 
 def test_a_client_that_leaves_harms_nobody(forwarding):
@@ -209,7 +209,7 @@ def test_a_client_that_leaves_harms_nobody(forwarding):
         upstream.wait(1)
     held.release()
     assert server.dns.ask("www.example.").data() == ["192.0.2.1"]
-    assert upstream.count() == 1
+    assert upstream.count() <= PACKETS_MOST
 
 
 def test_a_connection_may_be_closed_for_writing(forwarding):

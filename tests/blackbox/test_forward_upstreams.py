@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from rc.server import run
 from rc.upstream import Held, Upstream, address, failing, silent
 from rc.wait import Stalls, until
 from test_forward_cache import reload, resident
@@ -314,8 +315,15 @@ def test_resolv_conf_that_names_ourselves(servers, nameservers, tmp_path):
     answers(server, "192.0.2.1")
 
 
-def test_resolv_conf_that_is_not_there(servers, tmp_path):
-    """A file that is not there when the server starts is a mistake in the configuration, and told as one."""
-    server = servers({"forward": {"resolv_conf": str(tmp_path / "resolv.conf")}}, start=False)
-    code, said = server.refused()
-    assert code != 0 and "forward.resolv_conf" in said and "line" in said
+def test_resolv_conf_that_is_not_there_yet(servers, nameservers, tmp_path):
+    """Whoever writes the file may start after us: our names are answered, and others when it is there."""
+    file = tmp_path / "resolv.conf"
+    server = servers({"forward": {"resolv_conf": str(file)}})
+    server.wait_log("resolv.conf cannot be read")
+    server.api.register("web", "w1", 8080, addresses=["10.0.0.1"], lease_secs=600)
+    assert server.dns.addresses("web.svc.internal.") == {"10.0.0.1"}
+    assert server.dns.ask("www.example.").rcode == "REFUSED"
+    done = run("check-config", "--config", str(server.config_file))
+    assert done.returncode != 0 and "forward.resolv_conf" in done.stdout + done.stderr
+    file.write_text(f"nameserver {nameservers('192.0.2.1').host}\n")
+    until(lambda: server.dns.addresses("www.example.") == {"192.0.2.1"}, what="the upstream of the file")

@@ -83,10 +83,6 @@ fn what_is_wrong_with_forwarding_is_told_with_its_line() {
             ],
         ),
         (
-            "resolv_conf = 'none'",
-            &["line 2: forward.resolv_conf: none is no file: make it, or leave the key out"],
-        ),
-        (
             "resolv_conf = ''",
             &["line 2: forward.resolv_conf is empty: name a path, or leave it out"],
         ),

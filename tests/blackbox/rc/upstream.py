@@ -26,6 +26,8 @@ SOA = "example. 60 SOA ns.example. host.example. 1 3600 600 86400 30"
 # What a server asks of its own accord: whether there is a loop, and how an upstream is doing.
 PROBE = re.compile(r"^[0-9a-f]{32}\.")
 RECEIVE_BUFFER = 4 << 20
+# Packets that one question may cost: it is repeated while there is no reply.
+PACKETS_MOST = 3
 
 
 class Query:
