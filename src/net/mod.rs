@@ -10,6 +10,7 @@ mod connection;
 pub mod pool;
 pub mod seats;
 pub mod tcp;
+pub mod tls;
 pub mod holder;
 
 use std::net::SocketAddr;
