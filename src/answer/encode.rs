@@ -111,8 +111,10 @@ impl<'a, 'b> Body<'a, 'b> {
                 self.soa(Section::Authority, zone, zone.negative_ttl())
             }
             End::Referral { zone, ns, octets } => self.referral(zone, ns, *octets),
+            End::Limited => Err(Full),
             End::Alias | End::Circle | End::NotReady | End::NotOurs => Ok(()),
             End::Prohibited | End::Refused | End::Problem(_) => Ok(()),
+            End::NoQuestion | End::BadCookie => Ok(()),
         }
     }
 

@@ -149,6 +149,11 @@ impl<'b> Writer<'b> {
         self.out.get(start..end.min(self.len)).unwrap_or_default()
     }
 
+    /// The same, to be changed.
+    pub fn written_mut(&mut self, start: usize, end: usize) -> &mut [u8] {
+        self.out.get_mut(start..end.min(self.len)).unwrap_or_default()
+    }
+
     /// Overwrites octets.
     pub fn set(&mut self, at: usize, octets: &[u8]) {
         if let Some(place) = self.out.get_mut(at..at + octets.len()) {

@@ -166,13 +166,15 @@ impl Entry {
         u32::try_from(now.since(self.head.stored) / SECOND_MS).unwrap_or(u32::MAX)
     }
 
-    /// As many whole RRsets as have room in `room` octets.
+    /// As many records of the answer, and after them whole RRsets, as have room in `room` octets. A cut answer holds
+    /// what fits: some clients never ask over TCP (musl before 1.2.4) and take that.
     pub fn fitting(&self, room: usize) -> Fitting<'_> {
         let records = self.records();
         if records.len() <= room {
             return Fitting { octets: records, marks: &self.marks, is_whole: true };
         }
-        let fits = |mark: &Mark| mark.is_last && usize::from(mark.end) <= room;
+        let may_end = |mark: &Mark| mark.is_last || mark.section == Section::Answer;
+        let fits = |mark: &Mark| may_end(mark) && usize::from(mark.end) <= room;
         let count = self.marks.iter().rposition(fits).map_or(0, |last| last + 1);
         let marks = self.marks.get(..count).unwrap_or_default();
         let end = marks.last().map_or(0, |mark| usize::from(mark.end));

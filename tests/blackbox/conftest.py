@@ -1,7 +1,11 @@
 """Fixtures: servers with directories and ports of their own, stopped and judged when the test is over."""
 
+import contextlib
+
 import pytest
 
+from rc.resolvers import ADDRESSES
+from rc.rig import Rig
 from rc.server import BINARY, Server
 from rc.sidecars import Sidecar
 
@@ -61,3 +65,44 @@ def sidecars(tmp_path):
     yield make
     for sidecar in made:
         sidecar.clean()
+
+
+@pytest.fixture
+def rigs(tmp_path, request):
+    """Makes machines with namespaces of their own: `rigs(config, …)`."""
+    servers = request.node.rollcall_servers = []
+    with contextlib.ExitStack() as made:
+
+        def make(config=None, **options):
+            rig = Rig(tmp_path / f"rig-{len(servers)}", config, **options)
+            servers.append(rig.server)
+            return made.enter_context(rig.build()).serve()
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def shared_rig(tmp_path_factory):
+    """One such machine for all tests of a file, each with services of its own."""
+    with Rig(tmp_path_factory.mktemp("rig")).build() as rig:
+        yield rig.serve()
+
+
+@pytest.fixture
+def rig(shared_rig, request):
+    """The machine of the file's tests."""
+    request.node.rollcall_servers = [shared_rig.server]
+    return shared_rig
+
+
+@pytest.fixture(scope="module")
+def resolvers(shared_rig):
+    """The resolvers in it by name, each started once, so that what they keep would show."""
+    started = {}
+
+    def get(name):
+        if name not in started:
+            started[name] = ADDRESSES[name](shared_rig)
+        return started[name]
+
+    return get

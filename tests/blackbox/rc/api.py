@@ -56,7 +56,7 @@ class Api:
         if self.token:
             sent.setdefault("Authorization", f"Bearer {self.token}")
         sent = {name: value for name, value in sent.items() if value is not None}
-        connection = self._connection or http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
+        connection = self._connection or self.connection()
         try:
             connection.request(method, path, data, sent)
             response = connection.getresponse()
@@ -70,6 +70,10 @@ class Api:
         else:
             connection.close()
         return reply
+
+    def connection(self):
+        """A connection that is made when it is used."""
+        return http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
 
     def close(self):
         if self._connection:

@@ -40,6 +40,13 @@ def blocks(text):
     return found
 
 
+def example(text, language):
+    """The only block in this language: a configuration for another program."""
+    found = [match.group(2) for match in FENCE.finditer(text) if match.group(1) == language]
+    assert len(found) == 1, f"{len(found)} blocks of {language}"
+    return found[0]
+
+
 def matches(expected, output):
     """Whether the output is what is expected, line by line; `…` stands for anything within a line."""
     wanted, got = expected.strip().splitlines(), output.strip().splitlines()

@@ -102,9 +102,9 @@ fn accepted(octets: &[u8], question: &str, dnssec_ok: bool) -> Result<Entry, Ref
     accept(octets, Question { name: &name, rtype, dnssec_ok, checking_disabled: false }, &Open, NOW)
 }
 
-/// A client's query: name in its case, type, OPT.
+/// A client's query: name in its case, type, OPT. Its id is 0, for addresses take turns by it.
 fn query(name: &[u8], rtype: u16, edns: Option<(u16, bool)>) -> Vec<u8> {
-    let mut query = vec![7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns.is_some())];
+    let mut query = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns.is_some())];
     query.extend(name);
     query.extend(rtype.to_be_bytes());
     query.extend([0, 1]);
