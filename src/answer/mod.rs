@@ -63,6 +63,12 @@ impl Transport {
         self != Self::Udp
     }
 
+    /// Whether the query came on a connection whose idle timeout EDNS tells (RFC 7828, section 3.2.1); HTTP and QUIC have
+    /// their own ways (RFC 9250, section 5.5.2).
+    pub fn has_keepalive(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
+
     /// Whether nobody on the way reads along.
     pub fn is_encrypted(self) -> bool {
         matches!(self, Self::Tls | Self::Https | Self::Quic)
@@ -262,7 +268,7 @@ impl<'a> Batch<'a> {
         let Some(mut query) = parse::parse(query, peer, transport, name) else {
             return Resumed::Drop;
         };
-        self.clients.admit_again(&mut query, peer.ip());
+        self.clients.admit_again(&mut query, peer.ip(), transport);
         let end = query.problem.map(End::Problem);
         match self.write(&query, end, &ahead, peer, transport, aid, out) {
             Ok(Written { reply, rcode, .. }) => {

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use super::Transport;
-use super::edns::{Carried, Edns};
+use super::edns::{Carried, Edns, Keepalive};
 use crate::view::wire::{self, Name};
 use crate::view::zones::types;
 
@@ -114,6 +114,10 @@ pub fn parse<'q>(
         additionals: u16::from_be_bytes([ar0, ar1]),
     };
     query.problem = query.read_body(message, &counts, name).err();
+    let told = query.edns.as_ref().is_some_and(|edns| edns.keepalive == Keepalive::Told);
+    if told && transport.has_keepalive() {
+        query.problem = Some(Problem::FormErr);
+    }
     if flags & OPCODE != OPCODE_QUERY {
         query.problem = Some(Problem::NotImp);
     }

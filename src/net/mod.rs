@@ -7,6 +7,7 @@ pub mod batch;
 pub mod defer;
 pub mod udp;
 mod connection;
+mod stream;
 pub mod pool;
 pub mod seats;
 pub mod tcp;

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle as Task;
+use tokio_rustls::TlsAcceptor;
 
 use super::clients;
 use super::doors_figures::Figures;
@@ -25,7 +26,7 @@ use crate::config::{Config, Lease, Live};
 use crate::dns::forward::forwarder::Parts;
 use crate::net::defer::Defer;
 use crate::net::holder::{Protocol, bind_error};
-use crate::net::tls::Certificates;
+use crate::net::tls::{Certificates, server_config};
 use crate::net::{Stop, tcp, udp};
 use crate::registrar::Registrar;
 use crate::shared::Shared;
@@ -37,7 +38,6 @@ pub(super) struct Sockets {
     dns_tcp: Vec<TcpListener>,
     http: Vec<TcpListener>,
     datagram: Vec<UdpSocket>,
-    #[expect(dead_code, reason = "the doors of these sockets come next")]
     encrypted: Encrypted,
     addresses: String,
 }
@@ -159,16 +159,13 @@ impl Doors {
             clients::keep_time(doors.clients.clone(), live.clone(), doors.stop.clone());
         doors.tasks.push(runtime.spawn(keeping_time));
         let start = |what: &str, error: &io::Error| format!("the {what} door cannot open: {error}");
+        let mut listeners: Vec<_> = sockets.dns_tcp.into_iter().map(|it| (it, None)).collect();
+        if let Some(certificates) = &doors.certificates {
+            let tls = TlsAcceptor::from(server_config(certificates, &[tcp::ALPN])?);
+            listeners.extend(sockets.encrypted.tls.into_iter().map(|it| (it, Some(tls.clone()))));
+        }
         doors
-            .open_dns(
-                sockets.dns_udp,
-                sockets.dns_tcp,
-                &config,
-                registrar,
-                runtime,
-                &figures,
-                responder,
-            )
+            .open_dns(sockets.dns_udp, listeners, &config, registrar, runtime, &figures, responder)
             .map_err(|error| start("DNS", &error))?;
         let door =
             datagram::Door::new(doors.datagram_settings(&config, is_restart), registrar.clone());
@@ -194,7 +191,7 @@ impl Doors {
     fn open_dns(
         &mut self,
         udp_sockets: Vec<UdpSocket>,
-        listeners: Vec<TcpListener>,
+        listeners: Vec<(TcpListener, Option<TlsAcceptor>)>,
         config: &Config,
         registrar: &Registrar,
         runtime: &Runtime,
@@ -217,15 +214,16 @@ impl Doors {
             ..tcp::Limits::default()
         };
         let answerers = available_parallelism().map_or(1, usize::from);
-        let door = tcp::Door::new(limits, answerers, responder, defer, clock, self.stop.clone());
+        let (stop, idle) = (self.stop.clone(), self.clients.idle());
+        let door = tcp::Door::new(limits, answerers, responder, defer, clock, stop, idle);
         let open = door.clone();
         figures.lock().tcp = Some(door.counters());
         figures.lock().tcp_open = Some(Box::new(move || open.open()));
-        for listener in listeners {
+        for (listener, tls) in listeners {
             listener.set_nonblocking(true)?;
             let door = door.clone();
             self.tasks.push(runtime.spawn(async move {
-                if let Err(error) = door.serve(listener).await {
+                if let Err(error) = door.serve(listener, tls).await {
                     tracing::error!(%error, "a TCP listener for DNS is closed");
                 }
             }));
