@@ -26,8 +26,14 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Nothing times out unless the test wants it.
-const LIMITS: Limits =
-    Limits { connections: 100, per_client: 100, idle: PATIENCE, query: PATIENCE, write: PATIENCE };
+const LIMITS: Limits = Limits {
+    connections: 100,
+    per_client: 100,
+    idle: PATIENCE,
+    query: PATIENCE,
+    handshake: PATIENCE,
+    write: PATIENCE,
+};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -103,8 +109,9 @@ impl Running {
         let runtime = runtime.unwrap();
         let clock = Arc::new(|| LeaseTime::from_millis(42));
         let held = Arc::new(Held::default());
-        let door = Door::new(limits, 2, |_| Echo, held.clone(), clock, stop.clone());
-        let served = runtime.spawn(door.clone().serve(listener));
+        let door =
+            Door::new(limits, 2, |_| Echo, held.clone(), clock, stop.clone(), Arc::default());
+        let served = runtime.spawn(door.clone().serve(listener, None));
         let counters = door.counters();
         let open = Box::new(move || door.open());
         Self { addr, runtime, stop, counters, open, held, served }

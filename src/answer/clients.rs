@@ -1,16 +1,17 @@
-//! What replies carry for the client's sake, and who is answered in full: the name of the server, cookies, and the limit on
-//! answers over UDP. One for all responders; a reload replaces the settings.
+//! What replies carry for the client's sake, and who is answered in full: the name of the server, cookies, how long a connection
+//! may be idle, padding, and the limit on answers over UDP. One for all responders; a reload replaces the settings.
 
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::Transport;
 use super::cookie::{Secrets, Shown};
-use super::edns::{Carried, Edns};
+use super::edns::{Carried, Edns, Keepalive};
 use super::parse::Query;
 use super::rate::{Buckets, Limit};
 use crate::access::Prefixes;
@@ -43,6 +44,7 @@ pub struct Clients {
     /// Counts changes of the settings, so that responders need not take the lock to see that there was none.
     version: AtomicU64,
     unix_secs: AtomicU32,
+    idle: Arc<Idle>,
     buckets: Buckets,
 }
 
@@ -53,6 +55,7 @@ impl Clients {
             settings: Mutex::new(Arc::new(settings)),
             version: AtomicU64::new(0),
             unix_secs: AtomicU32::new(0),
+            idle: Arc::default(),
             buckets: Buckets::new(key),
         }
     }
@@ -68,10 +71,32 @@ impl Clients {
         self.version.fetch_add(1, Ordering::Release);
     }
 
+    /// What clients are told about idle connections; whoever has the connections sets it.
+    pub fn idle(&self) -> Arc<Idle> {
+        self.idle.clone()
+    }
+
     /// Says what time it is, in seconds since 1970 modulo 2^32. Cookies are good for an hour, so once a second is often
     /// enough, and no responder has to ask.
     pub fn set_unix_secs(&self, secs: u32) {
         self.unix_secs.store(secs, Ordering::Relaxed);
+    }
+}
+
+/// How long connections may be idle now, in units of 100 ms (RFC 7828, section 3.1); at first 0, not at all.
+#[derive(Debug, Default)]
+pub struct Idle(AtomicU16);
+
+impl Idle {
+    /// How long.
+    pub fn get(&self) -> u16 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Says how long: as much of `idle` as the option has room for, a little under two hours.
+    pub fn set(&self, idle: Duration) {
+        let units = idle.as_millis() / 100;
+        self.0.store(u16::try_from(units).unwrap_or(u16::MAX), Ordering::Relaxed);
     }
 }
 
@@ -143,7 +168,7 @@ impl Hand {
         now: LeaseTime,
     ) -> Admitted {
         let cookie = match &query.edns {
-            Some(edns) if edns.asks() => self.carry(query, ip),
+            Some(edns) if edns.asks() => self.carry(query, ip, transport),
             _ => CookieState::None,
         };
         let is_limited = transport == Transport::Udp
@@ -167,9 +192,9 @@ impl Hand {
     }
 
     /// Puts what the query asks for into its reply, for one that was admitted before.
-    pub fn admit_again<'q>(&'q self, query: &mut Query<'q>, ip: IpAddr) {
+    pub fn admit_again<'q>(&'q self, query: &mut Query<'q>, ip: IpAddr, transport: Transport) {
         if query.edns.as_ref().is_some_and(Edns::asks) {
-            self.carry(query, ip);
+            self.carry(query, ip, transport);
         }
     }
 
@@ -185,10 +210,14 @@ impl Hand {
     }
 
     /// Puts what the query asks for into its reply.
-    fn carry<'q>(&'q self, query: &mut Query<'q>, ip: IpAddr) -> CookieState {
+    fn carry<'q>(&'q self, query: &mut Query<'q>, ip: IpAddr, transport: Transport) -> CookieState {
         let Some(edns) = &query.edns else { return CookieState::None };
         query.carried = Carried::default();
         query.carried.tells_rule = edns.asks_rule && ip.to_canonical().is_loopback();
+        if edns.keepalive == Keepalive::Asked && transport.has_keepalive() {
+            query.carried.idle = Some(self.clients.idle.get());
+        }
+        query.carried.is_padded = edns.asks_padding && transport.is_encrypted();
         if edns.asks_nsid {
             query.carried.nsid = &self.settings.nsid;
         }

@@ -41,7 +41,8 @@ const BADCOOKIE: usize = RCODE_NAMES.len() - 1;
 const BADCOOKIE_CODE: u16 = 23;
 
 /// The names of the transports, in the order in which they are counted.
-pub const TRANSPORT_NAMES: [&str; 2] = ["udp", "tcp"];
+pub const TRANSPORT_NAMES: [&str; TRANSPORTS] = ["udp", "tcp", "tls", "https", "quic"];
+const TRANSPORTS: usize = 5;
 
 /// One worker's counters.
 ///
@@ -49,10 +50,10 @@ pub const TRANSPORT_NAMES: [&str; 2] = ["udp", "tcp"];
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Counters {
-    queries: [[AtomicU64; TYPE_NAMES.len()]; 2],
-    replies: [[AtomicU64; RCODE_NAMES.len()]; 2],
-    truncated: [AtomicU64; 2],
-    dropped: [AtomicU64; 2],
+    queries: [[AtomicU64; TYPE_NAMES.len()]; TRANSPORTS],
+    replies: [[AtomicU64; RCODE_NAMES.len()]; TRANSPORTS],
+    truncated: [AtomicU64; TRANSPORTS],
+    dropped: [AtomicU64; TRANSPORTS],
     limited: AtomicU64,
 }
 
@@ -60,14 +61,14 @@ pub struct Counters {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Queries by type, see [`TYPE_NAMES`].
-    pub queries: [[u64; TYPE_NAMES.len()]; 2],
+    pub queries: [[u64; TYPE_NAMES.len()]; TRANSPORTS],
     /// Replies by response code, see [`RCODE_NAMES`].
-    pub replies: [[u64; RCODE_NAMES.len()]; 2],
+    pub replies: [[u64; RCODE_NAMES.len()]; TRANSPORTS],
     /// Replies in which something did not fit that belongs into them.
-    pub truncated: [u64; 2],
+    pub truncated: [u64; TRANSPORTS],
     /// Messages that got no reply: they were no queries, came from an address or port that nobody asks from, the client's
     /// network was over its limit, or the buffer had no room for a reply's header and question.
-    pub dropped: [u64; 2],
+    pub dropped: [u64; TRANSPORTS],
     /// Queries over UDP that were not answered in full because their client's network was over its limit.
     pub limited: u64,
 }

@@ -14,7 +14,7 @@ use crate::view::zones::types;
 pub const UDP_MOST: u16 = 1232;
 /// Octets that every client takes over UDP (RFC 1035, section 2.3.4).
 const UDP_LEAST: u16 = 512;
-/// Octets that a reply may have over TCP.
+/// Octets that a reply may have over a stream.
 const TCP_MOST: usize = 65_535;
 
 /// Octets of an OPT record without options: root, type, class, TTL, length.
@@ -25,6 +25,14 @@ const OPTION_HEAD: usize = 4;
 const ERROR_OCTETS: usize = 2;
 /// The option of the server's name (RFC 5001, section 2.3).
 const NSID_OPTION: u16 = 3;
+/// The option of a connection's idle timeout (RFC 7828, section 3.1), and its octets in a reply.
+const KEEPALIVE_OPTION: u16 = 11;
+const KEEPALIVE_OCTETS: usize = 2;
+/// The option of padding (RFC 7830, section 3).
+const PADDING_OPTION: u16 = 12;
+/// Padded replies have a multiple of so many octets (RFC 8467, section 4.1).
+const PADDING_BLOCK: usize = 468;
+const PADDING: [u8; PADDING_BLOCK] = [0; PADDING_BLOCK];
 /// The option of cookies (RFC 7873, section 4).
 const COOKIE_OPTION: u16 = 10;
 /// The option of extended errors (RFC 8914, section 2).
@@ -46,6 +54,21 @@ pub struct Edns {
     pub asks_rule: bool,
     /// The client's cookies.
     pub cookie: Option<cookie::Shown>,
+    /// Whether it asks how long a connection may be idle.
+    pub keepalive: Keepalive,
+    /// Whether it wants the reply's length to say little.
+    pub asks_padding: bool,
+}
+
+/// Whether a query asks how long its connection may be idle (RFC 7828, section 3.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keepalive {
+    /// It does not.
+    No,
+    /// It does.
+    Asked,
+    /// It says a time itself, which only we may.
+    Told,
 }
 
 /// What a reply's OPT record carries because the query asked for it.
@@ -57,6 +80,10 @@ pub struct Carried<'q> {
     pub tells_rule: bool,
     /// The client's cookie and ours.
     pub cookie: Option<[u8; cookie::COOKIE_OCTETS]>,
+    /// How long the connection may be idle, in units of 100 ms.
+    pub idle: Option<u16>,
+    /// Whether the reply is padded.
+    pub is_padded: bool,
 }
 
 /// Why an answer is not all that it could be (RFC 8914, section 4).
@@ -105,6 +132,8 @@ impl Edns {
             asks_nsid: false,
             asks_rule: false,
             cookie: None,
+            keepalive: Keepalive::No,
+            asks_padding: false,
         };
         let mut rest = if version == 0 { options } else { &[] };
         while let Some((head, after)) = rest.split_first_chunk::<OPTION_HEAD>() {
@@ -124,6 +153,11 @@ impl Edns {
             COOKIE_OPTION if self.cookie.is_none() => {
                 self.cookie = Some(cookie::Shown::read(data)?);
             }
+            KEEPALIVE_OPTION if data.is_empty() && self.keepalive == Keepalive::No => {
+                self.keepalive = Keepalive::Asked;
+            }
+            KEEPALIVE_OPTION if !data.is_empty() => self.keepalive = Keepalive::Told,
+            PADDING_OPTION => self.asks_padding = true,
             _ => {}
         }
         Some(())
@@ -132,7 +166,11 @@ impl Edns {
     /// Whether it has an option that the reply answers.
     #[inline]
     pub fn asks(&self) -> bool {
-        self.asks_nsid || self.asks_rule || self.cookie.is_some()
+        self.asks_nsid
+            || self.asks_rule
+            || self.cookie.is_some()
+            || self.asks_padding
+            || self.keepalive != Keepalive::No
     }
 
     /// Octets that a reply to the client may have over UDP.
@@ -144,9 +182,9 @@ impl Edns {
 /// Octets that a reply may have.
 pub fn limit(transport: Transport, edns: Option<&Edns>) -> usize {
     match (transport, edns) {
-        (Transport::Tcp, _) => TCP_MOST,
         (Transport::Udp, None) => usize::from(UDP_LEAST),
         (Transport::Udp, Some(edns)) => edns.udp_limit(),
+        _ => TCP_MOST,
     }
 }
 
@@ -166,7 +204,7 @@ pub struct OptRecord<'q> {
 }
 
 impl OptRecord<'_> {
-    /// How many octets it has.
+    /// How many octets it has, padding apart.
     #[inline]
     pub fn octets(&self) -> usize {
         OPT_OCTETS + self.option_octets()
@@ -174,22 +212,34 @@ impl OptRecord<'_> {
 
     fn option_octets(&self) -> usize {
         let of = |is_there: bool, data: usize| if is_there { OPTION_HEAD + data } else { 0 };
-        let Carried { nsid, cookie, .. } = self.carried;
+        let Carried { nsid, cookie, idle, is_padded, .. } = self.carried;
         let rules = self.rules.octets();
         of(self.error.is_some(), ERROR_OCTETS)
             + of(!nsid.is_empty(), nsid.len())
             + of(!rules.is_empty(), rules.len())
             + of(cookie.is_some(), cookie::COOKIE_OCTETS)
+            + of(idle.is_some(), KEEPALIVE_OCTETS)
+            + of(*is_padded, 0)
     }
 
-    /// Appends it.
+    /// Octets of padding for a reply that has `octets` before its OPT record and may have `most`: up to the next multiple
+    /// of the block, or as much as there is room for.
+    fn padding(&self, octets: usize, most: usize) -> usize {
+        let octets = octets + self.octets();
+        let padded = octets.next_multiple_of(PADDING_BLOCK).min(most);
+        if self.carried.is_padded { padded.saturating_sub(octets) } else { 0 }
+    }
+
+    /// Appends it to a reply that may have `most` octets with it.
     #[inline]
-    pub fn write(&self, writer: &mut Writer<'_>) -> Result<(), Full> {
+    pub fn write(&self, writer: &mut Writer<'_>, most: usize) -> Result<(), Full> {
+        let padding = self.padding(writer.len(), most);
+        writer.give_room(self.octets() + padding);
         let [_, high_rcode] = (self.rcode >> 4).to_be_bytes();
         let [flags, _] = if self.dnssec_ok { DNSSEC_OK } else { 0 }.to_be_bytes();
         let [_, kind] = types::OPT.to_be_bytes();
         let [size_high, size_low] = UDP_MOST.to_be_bytes();
-        let length = u16::try_from(self.option_octets()).map_err(|_| Full)?;
+        let length = u16::try_from(self.option_octets() + padding).map_err(|_| Full)?;
         let [length_high, length_low] = length.to_be_bytes();
         writer.put(&[
             0,
@@ -218,6 +268,12 @@ impl OptRecord<'_> {
         }
         if let Some(cookie) = &self.carried.cookie {
             option(writer, COOKIE_OPTION, cookie)?;
+        }
+        if let Some(idle) = self.carried.idle {
+            option(writer, KEEPALIVE_OPTION, &idle.to_be_bytes())?;
+        }
+        if self.carried.is_padded {
+            option(writer, PADDING_OPTION, PADDING.get(..padding).unwrap_or_default())?;
         }
         Ok(())
     }

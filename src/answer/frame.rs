@@ -40,6 +40,8 @@ pub struct Frame<'q> {
     query: &'q Query<'q>,
     rcode: u16,
     opt: Option<OptRecord<'q>>,
+    /// Octets that the reply may have.
+    most: usize,
 }
 
 impl<'q> Frame<'q> {
@@ -63,21 +65,20 @@ impl<'q> Frame<'q> {
             carried,
         });
         let kept = opt.as_ref().map_or(0, OptRecord::octets);
-        let limit = edns::limit(transport, query.edns.as_ref()).min(out.len());
-        let mut writer = Writer::new(out, limit.checked_sub(kept).ok_or(Full)?);
+        let most = edns::limit(transport, query.edns.as_ref()).min(out.len());
+        let mut writer = Writer::new(out, most.checked_sub(kept).ok_or(Full)?);
         writer.put(&[0; HEADER])?;
         if let Some(question) = &query.question {
             writer.put(question.verbatim)?;
         }
-        Ok((Self { query, rcode, opt }, writer))
+        Ok((Self { query, rcode, opt, most }, writer))
     }
 
     /// Ends a reply: OPT, and the header.
     #[inline]
     pub fn finish(self, mut writer: Writer<'_>, flags: Flags) -> Result<Encoded, Full> {
         if let Some(opt) = &self.opt {
-            writer.give_room(opt.octets());
-            opt.write(&mut writer)?;
+            opt.write(&mut writer, self.most)?;
         }
 
         let query = self.query;

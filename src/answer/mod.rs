@@ -50,6 +50,30 @@ pub enum Transport {
     Udp,
     /// In a stream: the reply has up to 65,535 octets.
     Tcp,
+    /// In a stream within TLS (RFC 7858).
+    Tls,
+    /// In an HTTP request (RFC 8484).
+    Https,
+    /// In a stream of a QUIC connection (RFC 9250).
+    Quic,
+}
+
+impl Transport {
+    /// Whether a reply has room for 65,535 octets, and goes where the query certainly came from.
+    pub fn is_stream(self) -> bool {
+        self != Self::Udp
+    }
+
+    /// Whether the query came on a connection whose idle timeout EDNS tells (RFC 7828, section 3.2.1); HTTP and QUIC have
+    /// their own ways (RFC 9250, section 5.5.2).
+    pub fn has_keepalive(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
+
+    /// Whether nobody on the way reads along.
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Https | Self::Quic)
+    }
 }
 
 /// What becomes of a query.
@@ -245,7 +269,7 @@ impl<'a> Batch<'a> {
         let Some(mut query) = parse::parse(query, peer, transport, name) else {
             return Resumed::Drop;
         };
-        self.clients.admit_again(&mut query, peer.ip());
+        self.clients.admit_again(&mut query, peer.ip(), transport);
         let end = query.problem.map(End::Problem);
         match self.write(&query, end, &ahead, peer, transport, aid, out) {
             Ok(Written { reply, rcode, .. }) => {

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use super::Transport;
-use super::edns::{Carried, Edns};
+use super::edns::{Carried, Edns, Keepalive};
 use crate::view::wire::{self, Name};
 use crate::view::zones::types;
 
@@ -93,7 +93,7 @@ pub fn parse<'q>(
     name: Option<&'q Name>,
 ) -> Option<Query<'q>> {
     let &[id0, id1, flags, more_flags, ref counts @ ..] = message.first_chunk::<HEADER>()?;
-    if flags & QR != 0 || (transport == Transport::Udp && !can_be_answered(peer)) {
+    if flags & QR != 0 || (!transport.is_stream() && !can_be_answered(peer)) {
         return None;
     }
     let mut query = Query {
@@ -114,6 +114,10 @@ pub fn parse<'q>(
         additionals: u16::from_be_bytes([ar0, ar1]),
     };
     query.problem = query.read_body(message, &counts, name).err();
+    let told = query.edns.as_ref().is_some_and(|edns| edns.keepalive == Keepalive::Told);
+    if told && transport.has_keepalive() {
+        query.problem = Some(Problem::FormErr);
+    }
     if flags & OPCODE != OPCODE_QUERY {
         query.problem = Some(Problem::NotImp);
     }

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 
 use toml::Spanned;
 
 use super::check::{Checker, Placed, values};
 use super::error::Place;
 use super::names;
-use super::raw::{Given, RawForward, Rules};
+use super::raw::{RawForward, Rules};
 use super::resolv_conf::reaches;
 use super::sections::{CACHE_MIB, STALE_SECS};
 use super::{Forward, PrivateAddresses, Upstream};

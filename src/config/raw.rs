@@ -58,6 +58,11 @@ raw! {
         tcp_idle_secs: Given<i64>,
         nsid: Given<String>,
         cookie_secret_file: Given<String>,
+        tls_listen: List,
+        https_listen: List,
+        quic_listen: List,
+        tls_cert_file: Given<String>,
+        tls_key_file: Given<String>,
     }
     RawHttp {
         listen: List,

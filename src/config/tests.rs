@@ -59,6 +59,11 @@ pub(super) fn defaults() -> Config {
             tcp_idle_secs: 10,
             nsid: String::new(),
             cookie_secret_file: None,
+            tls_listen: vec![],
+            https_listen: vec![],
+            quic_listen: vec![],
+            tls_cert_file: None,
+            tls_key_file: None,
         },
         http: Http {
             listen: addresses(&["127.0.0.1:8053"]),
@@ -187,6 +192,11 @@ fn everything_can_be_set() {
         tcp_idle_secs = 3
         nsid = "rack 7"
         cookie_secret_file = "cookie.secret"
+        tls_listen = ["0.0.0.0:853"]
+        https_listen = ["0.0.0.0:443"]
+        quic_listen = ["0.0.0.0:853"]
+        tls_cert_file = "cert.pem"
+        tls_key_file = "/etc/key.pem"
         [http]
         listen = ["0.0.0.0:80"]
         token_file = "token"
@@ -243,6 +253,11 @@ fn everything_can_be_set() {
             tcp_idle_secs: 3,
             nsid: "rack 7".into(),
             cookie_secret_file: Some(here("cookie.secret")),
+            tls_listen: addresses(&["0.0.0.0:853"]),
+            https_listen: addresses(&["0.0.0.0:443"]),
+            quic_listen: addresses(&["0.0.0.0:853"]),
+            tls_cert_file: Some(here("cert.pem")),
+            tls_key_file: Some("/etc/key.pem".into()),
         },
         http: Http {
             listen: addresses(&["0.0.0.0:80"]),

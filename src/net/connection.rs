@@ -1,20 +1,19 @@
-//! One TCP connection: reads as much as there is, answers every whole query of it, writes the replies at once.
+//! One connection over TCP or TLS: reads as much as there is, answers every whole query of it, writes the replies at once.
 //!
 //! Replies go out in the order of the queries, but for those that others had to be asked for: they go out when they
 //! are there (RFC 7766, section 6.2.1.1). A connection holds what it has read (4 KiB, or one message
 //! of up to 64 KiB that is still coming) and the replies that it is writing (at most 128 KiB, and nothing
 //! between two runs); the room that replies are made in belongs to the answerer.
 
-use std::io::{self, Read};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
-use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::defer::{Awaited, Deferred, Way};
 use super::pool::Slot;
+use super::stream::Stream;
 use super::tcp::{Door, count};
 use super::{Answer, Respond};
 use crate::answer::{BATCH_QUERIES, Reply, Transport};
@@ -45,13 +44,12 @@ const KEPT_OCTETS: usize = 4 << 10;
 const READS_AFTER_STOP_MOST: usize = 64;
 
 /// Serves one connection until either side has had enough.
-pub(super) async fn serve<A, C>(door: &Door<A, C>, stream: TcpStream, peer: SocketAddr)
+pub(super) async fn serve<S, A, C>(door: &Door<A, C>, stream: S, peer: SocketAddr)
 where
+    S: Stream,
     A: Answer,
     C: Fn() -> LeaseTime + Send + Sync + 'static,
 {
-    // Replies leave when they are written; without it, later and no worse.
-    let _ = stream.set_nodelay(true);
     let mut connection = Connection {
         door,
         stream,
@@ -61,14 +59,14 @@ where
         awaited: Awaited::default(),
     };
     if connection.until_closed().await.is_ok() {
-        // The client may be gone, which is as good.
-        let _ = connection.stream.shutdown().await;
+        // The client may be gone, which is as good. TLS has something to write here, which it may not take.
+        let _ = timeout(door.limits.write, connection.stream.shutdown()).await;
     }
 }
 
-struct Connection<'a, A, C> {
+struct Connection<'a, S, A, C> {
     door: &'a Door<A, C>,
-    stream: TcpStream,
+    stream: S,
     peer: SocketAddr,
     /// What was read and is not answered.
     input: Vec<u8>,
@@ -81,8 +79,9 @@ struct Connection<'a, A, C> {
 /// The connection is beyond use: it is dropped as it is.
 struct Broken;
 
-impl<A, C> Connection<'_, A, C>
+impl<S, A, C> Connection<'_, S, A, C>
 where
+    S: Stream,
     A: Answer,
     C: Fn() -> LeaseTime + Send + Sync + 'static,
 {
@@ -107,6 +106,10 @@ where
             match read {
                 Ok(Ok(0)) => return self.send_awaited().await,
                 Ok(Ok(_)) => {}
+                // TLS that ends without a farewell: messages say how long they are, so nothing is cut short unnoticed.
+                Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+                    return self.send_awaited().await;
+                }
                 Ok(Err(_)) => return Err(Broken),
                 Err(_) if !begun && self.awaited.count() > 0 => {
                     // Who waits for us is not idle.
@@ -172,12 +175,11 @@ where
         Ok(())
     }
 
-    /// Reads what is there. Not through the runtime, which may not have heard of it yet.
+    /// Reads what is there.
     fn read_waiting(&mut self) -> io::Result<usize> {
-        let socket = SockRef::from(&self.stream);
         let begin = self.input.len();
         self.input.resize(begin + READ_OCTETS, 0);
-        let read = (&*socket).read(self.input.get_mut(begin..).unwrap_or_default());
+        let read = self.stream.read_waiting(self.input.get_mut(begin..).unwrap_or_default());
         self.input.truncate(begin + read.as_ref().copied().unwrap_or(0));
         read
     }
@@ -201,7 +203,8 @@ where
         let rest = loop {
             let waiting = self.input.get(taken..).unwrap_or_default();
             let Self { door, peer, output, awaited, .. } = self;
-            let mut outlet = Outlet { door, peer: *peer, output, awaited };
+            let transport = S::TRANSPORT;
+            let mut outlet = Outlet { door, peer: *peer, transport, output, awaited };
             let (octets, rest) = answer_run(&mut outlet, waiting);
             taken += octets;
             self.write().await?;
@@ -221,7 +224,12 @@ where
         if self.output.is_empty() {
             return Ok(());
         }
-        let written = timeout(self.door.limits.write, self.stream.write_all(&self.output)).await;
+        let (stream, output) = (&mut self.stream, &self.output);
+        let write = async {
+            stream.write_all(output).await?;
+            stream.flush().await
+        };
+        let written = timeout(self.door.limits.write, write).await;
         self.output.clear();
         self.output.shrink_to(KEPT_OCTETS);
         match written {
@@ -230,7 +238,7 @@ where
             Err(_) => {
                 count(&self.door.counters.timed_out_write);
                 // The kernel would go on offering the replies for minutes.
-                let _ = self.stream.set_zero_linger();
+                let _ = self.stream.tcp().set_zero_linger();
                 Err(Broken)
             }
         }
@@ -252,6 +260,7 @@ enum Rest {
 struct Outlet<'a, A, C> {
     door: &'a Door<A, C>,
     peer: SocketAddr,
+    transport: Transport,
     output: &'a mut Vec<u8>,
     awaited: &'a mut Awaited,
 }
@@ -295,7 +304,7 @@ fn answer_batch<A: Answer, C>(
                 return (taken, Rest::More);
             }
             taken += LENGTH_OCTETS + query.len();
-            let reply = batch.respond(nth, query, outlet.peer, Transport::Tcp, room);
+            let reply = batch.respond(nth, query, outlet.peer, outlet.transport, room);
             outlet.take(query, reply, room);
         }
         (taken, end)
@@ -314,7 +323,7 @@ impl<A, C> Outlet<'_, A, C> {
             frame(room.get(..len).unwrap_or_default(), self.output);
         }
         if let Some(way) = way {
-            let (query, peer, transport) = (query.into(), self.peer, Transport::Tcp);
+            let (query, peer, transport) = (query.into(), self.peer, self.transport);
             self.door.defer.defer(Deferred { query, peer, transport, way });
         }
     }

@@ -7,9 +7,11 @@ pub mod batch;
 pub mod defer;
 pub mod udp;
 mod connection;
+mod stream;
 pub mod pool;
 pub mod seats;
 pub mod tcp;
+pub mod tls;
 pub mod holder;
 
 use std::net::SocketAddr;

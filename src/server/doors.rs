@@ -10,9 +10,11 @@ use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle as Task;
+use tokio_rustls::TlsAcceptor;
 
 use super::clients;
 use super::doors_figures::Figures;
+use super::encrypted::{self, Encrypted};
 use super::forward::{self, Forwarding};
 use crate::access::key::Keys;
 use crate::access::{Access, Action, Principal};
@@ -24,6 +26,7 @@ use crate::config::{Config, Lease, Live};
 use crate::dns::forward::forwarder::Parts;
 use crate::net::defer::Defer;
 use crate::net::holder::{Protocol, bind_error};
+use crate::net::tls::{Certificates, server_config};
 use crate::net::{Stop, tcp, udp};
 use crate::registrar::Registrar;
 use crate::shared::Shared;
@@ -35,6 +38,7 @@ pub(super) struct Sockets {
     dns_tcp: Vec<TcpListener>,
     http: Vec<TcpListener>,
     datagram: Vec<UdpSocket>,
+    encrypted: Encrypted,
     addresses: String,
 }
 
@@ -66,17 +70,19 @@ impl Sockets {
         let datagram: Vec<_> = datagram.into_iter().flatten().collect();
         let http_addresses = http.iter().filter_map(|listener| listener.local_addr().ok());
         let udp_addresses = datagram.iter().filter_map(|socket| socket.local_addr().ok());
+        let encrypted = Encrypted::bind(&config.dns)?;
         let addresses = format!(
-            "dns={} http={} udp={}",
+            "dns={} http={} udp={}{}",
             list(dns.into_iter()),
             list(http_addresses),
-            list(udp_addresses)
+            list(udp_addresses),
+            encrypted.addresses()
         );
-        Ok(Self { dns_udp, dns_tcp, http, datagram, addresses })
+        Ok(Self { dns_udp, dns_tcp, http, datagram, encrypted, addresses })
     }
 }
 
-fn bind_each<S>(
+pub(super) fn bind_each<S>(
     addresses: &[SocketAddr],
     protocol: Protocol,
     option: &str,
@@ -88,7 +94,7 @@ fn bind_each<S>(
     addresses.iter().map(bind).collect()
 }
 
-fn list(addresses: impl Iterator<Item = SocketAddr>) -> String {
+pub(super) fn list(addresses: impl Iterator<Item = SocketAddr>) -> String {
     let addresses: Vec<_> = addresses.map(|address| address.to_string()).collect();
     if addresses.is_empty() { "none".to_owned() } else { addresses.join(",") }
 }
@@ -105,6 +111,8 @@ pub(super) struct Doors {
     bounds: Arc<RwLock<Lease>>,
     forwarding: Arc<Forwarding>,
     clients: Arc<Clients>,
+    /// That of the doors with TLS, if there are any.
+    certificates: Option<Certificates>,
 }
 
 impl Doors {
@@ -144,22 +152,20 @@ impl Doors {
             bounds: Arc::new(RwLock::new(config.lease)),
             forwarding,
             clients: treated.clone(),
+            certificates: encrypted::load_certificates(&config.dns)?,
         };
         runtime.spawn(forward::watch(&doors.forwarding, live));
         let keeping_time =
             clients::keep_time(doors.clients.clone(), live.clone(), doors.stop.clone());
         doors.tasks.push(runtime.spawn(keeping_time));
         let start = |what: &str, error: &io::Error| format!("the {what} door cannot open: {error}");
+        let mut listeners: Vec<_> = sockets.dns_tcp.into_iter().map(|it| (it, None)).collect();
+        if let Some(certificates) = &doors.certificates {
+            let tls = TlsAcceptor::from(server_config(certificates, &[tcp::ALPN])?);
+            listeners.extend(sockets.encrypted.tls.into_iter().map(|it| (it, Some(tls.clone()))));
+        }
         doors
-            .open_dns(
-                sockets.dns_udp,
-                sockets.dns_tcp,
-                &config,
-                registrar,
-                runtime,
-                &figures,
-                responder,
-            )
+            .open_dns(sockets.dns_udp, listeners, &config, registrar, runtime, &figures, responder)
             .map_err(|error| start("DNS", &error))?;
         let door =
             datagram::Door::new(doors.datagram_settings(&config, is_restart), registrar.clone());
@@ -185,7 +191,7 @@ impl Doors {
     fn open_dns(
         &mut self,
         udp_sockets: Vec<UdpSocket>,
-        listeners: Vec<TcpListener>,
+        listeners: Vec<(TcpListener, Option<TlsAcceptor>)>,
         config: &Config,
         registrar: &Registrar,
         runtime: &Runtime,
@@ -208,15 +214,16 @@ impl Doors {
             ..tcp::Limits::default()
         };
         let answerers = available_parallelism().map_or(1, usize::from);
-        let door = tcp::Door::new(limits, answerers, responder, defer, clock, self.stop.clone());
+        let (stop, idle) = (self.stop.clone(), self.clients.idle());
+        let door = tcp::Door::new(limits, answerers, responder, defer, clock, stop, idle);
         let open = door.clone();
         figures.lock().tcp = Some(door.counters());
         figures.lock().tcp_open = Some(Box::new(move || open.open()));
-        for listener in listeners {
+        for (listener, tls) in listeners {
             listener.set_nonblocking(true)?;
             let door = door.clone();
             self.tasks.push(runtime.spawn(async move {
-                if let Err(error) = door.serve(listener).await {
+                if let Err(error) = door.serve(listener, tls).await {
                     tracing::error!(%error, "a TCP listener for DNS is closed");
                 }
             }));
@@ -266,6 +273,10 @@ impl Doors {
 
     pub(super) fn clients(&self) -> Arc<Clients> {
         self.clients.clone()
+    }
+
+    pub(super) fn certificates(&self) -> Option<Certificates> {
+        self.certificates.clone()
     }
 
     pub(super) fn bounds(&self) -> Arc<RwLock<Lease>> {

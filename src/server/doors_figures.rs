@@ -121,6 +121,7 @@ impl Figures {
         let tcp::Counters { accepted, refused_total, refused_client, .. } = &**counters;
         let tcp::Counters { timed_out_idle, timed_out_query, timed_out_write, .. } = &**counters;
         let tcp::Counters { malformed, accept_errors, panics, .. } = &**counters;
+        let tcp::Counters { timed_out_handshake, failed_handshake, .. } = &**counters;
         [
             ("dns_tcp_accepted", "DNS connections accepted.", accepted),
             ("dns_tcp_refused_full", "DNS connections refused: too many in all.", refused_total),
@@ -133,6 +134,12 @@ impl Figures {
             ("dns_tcp_slow_queries", "DNS connections closed within a query.", timed_out_query),
             ("dns_tcp_slow_readers", "DNS connections closed: replies not taken.", timed_out_write),
             ("dns_tcp_malformed", "DNS connections closed: no message.", malformed),
+            (
+                "dns_tcp_slow_handshakes",
+                "DNS connections closed within a handshake of TLS.",
+                timed_out_handshake,
+            ),
+            ("dns_tcp_failed_handshakes", "Handshakes of TLS that failed.", failed_handshake),
             ("dns_tcp_accept_errors", "Accept calls that failed.", accept_errors),
             ("dns_tcp_panics", "DNS connections lost to a defect.", panics),
         ]

@@ -8,6 +8,7 @@ use std::sync::mpsc::sync_channel;
 use parking_lot::{Mutex, RwLock};
 
 use super::doors::Doors;
+use super::encrypted::reload_certificates;
 use super::forward::Forwarding;
 use super::{Given, clients, zones};
 use crate::access::Access;
@@ -15,6 +16,7 @@ use crate::access::key::Keys;
 use crate::answer::clients::Clients;
 use crate::api::secrets;
 use crate::config::{Config, Lease, Live};
+use crate::net::tls::Certificates;
 use crate::registrar::Registrar;
 use crate::telemetry;
 use crate::view::View;
@@ -31,6 +33,7 @@ pub(super) struct Reloader {
     bounds: Arc<RwLock<Lease>>,
     forwarding: Arc<Forwarding>,
     clients: Arc<Clients>,
+    certificates: Option<Certificates>,
     /// Zone files that are not served because they cover what was listed first.
     left_out: Arc<Mutex<Vec<Arc<str>>>>,
 }
@@ -53,6 +56,7 @@ impl Reloader {
             bounds: doors.bounds(),
             forwarding: doors.forwarding(),
             clients: doors.clients(),
+            certificates: doors.certificates(),
             left_out: Arc::default(),
         }
     }
@@ -144,6 +148,9 @@ impl Reloader {
         let keys = secrets::load_keys(&config.udp.key_files);
         if let Err(reason) = keys.and_then(|keys| self.keys.replace(keys)) {
             tracing::error!("the keys stay as they were: {reason}");
+        }
+        if let Some(certificates) = &self.certificates {
+            reload_certificates(certificates, &config.dns);
         }
     }
 
