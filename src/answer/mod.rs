@@ -15,6 +15,7 @@ mod chain;
 mod registered;
 mod additional;
 mod writer;
+pub mod peek;
 pub mod counters;
 
 use std::cell::OnceCell;

@@ -8,6 +8,7 @@ pub mod defer;
 pub mod udp;
 mod connection;
 pub mod pool;
+pub mod replier;
 pub mod seats;
 pub mod tcp;
 pub mod holder;
