@@ -11,6 +11,8 @@ pub mod pool;
 pub mod replier;
 pub mod seats;
 pub mod tcp;
+pub mod https;
+pub mod quic;
 pub mod holder;
 
 use std::net::SocketAddr;
