@@ -12,6 +12,11 @@ const OTHERS: u32 = 0o077;
 
 /// Reads a secret, without the white space around it. The error names the file and the way out.
 pub fn read(path: &Path) -> Result<String, String> {
+    read_up_to(path, MAX_SECRET_OCTETS)
+}
+
+/// Reads a secret that may have so many octets.
+pub fn read_up_to(path: &Path, octets_most: u64) -> Result<String, String> {
     let shown = path.display();
     let failed = |error| format!("cannot read {shown}: {error}");
     // What is checked is the file that is then read, whatever its name comes to mean; a FIFO without a writer
@@ -30,9 +35,9 @@ pub fn read(path: &Path) -> Result<String, String> {
         ));
     }
     let mut text = String::new();
-    file.take(MAX_SECRET_OCTETS + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > MAX_SECRET_OCTETS {
-        return Err(format!("{shown} is longer than {MAX_SECRET_OCTETS} octets: no secret is"));
+    file.take(octets_most + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > octets_most {
+        return Err(format!("{shown} is longer than {octets_most} octets: no secret is"));
     }
     Ok(text.trim().to_owned())
 }

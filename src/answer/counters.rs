@@ -38,7 +38,8 @@ pub const RCODE_NAMES: [&str; 7] =
 const BADVERS: usize = RCODE_NAMES.len() - 1;
 
 /// The names of the transports, in the order in which they are counted.
-pub const TRANSPORT_NAMES: [&str; 2] = ["udp", "tcp"];
+pub const TRANSPORT_NAMES: [&str; TRANSPORTS] = ["udp", "tcp", "tls", "https", "quic"];
+const TRANSPORTS: usize = 5;
 
 /// One worker's counters.
 ///
@@ -46,24 +47,24 @@ pub const TRANSPORT_NAMES: [&str; 2] = ["udp", "tcp"];
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Counters {
-    queries: [[AtomicU64; TYPE_NAMES.len()]; 2],
-    replies: [[AtomicU64; RCODE_NAMES.len()]; 2],
-    truncated: [AtomicU64; 2],
-    dropped: [AtomicU64; 2],
+    queries: [[AtomicU64; TYPE_NAMES.len()]; TRANSPORTS],
+    replies: [[AtomicU64; RCODE_NAMES.len()]; TRANSPORTS],
+    truncated: [AtomicU64; TRANSPORTS],
+    dropped: [AtomicU64; TRANSPORTS],
 }
 
 /// Counters of all workers, summed up. The first index is the transport, see [`TRANSPORT_NAMES`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Queries by type, see [`TYPE_NAMES`].
-    pub queries: [[u64; TYPE_NAMES.len()]; 2],
+    pub queries: [[u64; TYPE_NAMES.len()]; TRANSPORTS],
     /// Replies by response code, see [`RCODE_NAMES`].
-    pub replies: [[u64; RCODE_NAMES.len()]; 2],
+    pub replies: [[u64; RCODE_NAMES.len()]; TRANSPORTS],
     /// Replies in which something did not fit that belongs into them.
-    pub truncated: [u64; 2],
+    pub truncated: [u64; TRANSPORTS],
     /// Messages that got no reply: they were no queries, came from an address or port that nobody asks from, or the
     /// buffer had no room for a reply's header and question.
-    pub dropped: [u64; 2],
+    pub dropped: [u64; TRANSPORTS],
 }
 
 impl Counters {

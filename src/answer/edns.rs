@@ -8,7 +8,7 @@ use crate::view::zones::types;
 pub const UDP_MOST: u16 = 1232;
 /// Octets that every client takes over UDP (RFC 1035, section 2.3.4).
 const UDP_LEAST: u16 = 512;
-/// Octets that a reply may have over TCP.
+/// Octets that a reply may have over a stream.
 const TCP_MOST: usize = 65_535;
 
 /// Octets of an OPT record without options: root, type, class, TTL, length.
@@ -85,9 +85,9 @@ impl Edns {
 /// Octets that a reply may have.
 pub fn limit(transport: Transport, edns: Option<Edns>) -> usize {
     match (transport, edns) {
-        (Transport::Tcp, _) => TCP_MOST,
         (Transport::Udp, None) => usize::from(UDP_LEAST),
         (Transport::Udp, Some(edns)) => edns.udp_limit(),
+        _ => TCP_MOST,
     }
 }
 

@@ -46,6 +46,24 @@ pub enum Transport {
     Udp,
     /// In a stream: the reply has up to 65,535 octets.
     Tcp,
+    /// In a stream within TLS (RFC 7858).
+    Tls,
+    /// In an HTTP request (RFC 8484).
+    Https,
+    /// In a stream of a QUIC connection (RFC 9250).
+    Quic,
+}
+
+impl Transport {
+    /// Whether a reply has room for 65,535 octets, and goes where the query certainly came from.
+    pub fn is_stream(self) -> bool {
+        self != Self::Udp
+    }
+
+    /// Whether nobody on the way reads along.
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Https | Self::Quic)
+    }
 }
 
 /// What becomes of a query.

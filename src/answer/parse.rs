@@ -91,7 +91,7 @@ pub fn parse<'q>(
     name: Option<&'q Name>,
 ) -> Option<Query<'q>> {
     let &[id0, id1, flags, more_flags, ref counts @ ..] = message.first_chunk::<HEADER>()?;
-    if flags & QR != 0 || (transport == Transport::Udp && !can_be_answered(peer)) {
+    if flags & QR != 0 || (!transport.is_stream() && !can_be_answered(peer)) {
         return None;
     }
     let mut query = Query {

@@ -29,6 +29,11 @@ pub(super) fn config(dns: &str) -> config::Config {
             tcp_max_connections: 1,
             tcp_max_per_client: 1,
             tcp_idle_secs: 1,
+            tls_listen: Vec::new(),
+            https_listen: Vec::new(),
+            quic_listen: Vec::new(),
+            tls_cert_file: None,
+            tls_key_file: None,
         },
         http: config::Http {
             listen: vec!["127.0.0.1:8053".parse().unwrap()],

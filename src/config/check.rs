@@ -196,7 +196,7 @@ impl Checker<'_> {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "is no address with a port, such as `127.0.0.1:5300` or `[::1]:5300`".to_owned()
     })

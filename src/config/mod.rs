@@ -1,10 +1,11 @@
 //! The configuration: a file, read and checked once.
 //!
-//! `raw.rs` has the file as it is written, `check.rs`, `sections.rs` and `forward.rs` make a [`Config`] of it,
+//! `raw.rs` has the file as it is written, `check.rs`, `sections.rs`, `encrypted.rs` and `forward.rs` make a [`Config`] of it,
 //! `report.rs` is what `check-config` says, `reload.rs` what SIGHUP changes. `config.toml` at the top lists every
 //! setting with its default, and a test holds it to that.
 
 mod check;
+mod encrypted;
 mod error;
 mod forward;
 mod names;
@@ -100,6 +101,27 @@ pub struct Dns {
     pub tcp_max_per_client: usize,
     /// Seconds after which a TCP connection without a query is closed.
     pub tcp_idle_secs: u64,
+    /// Addresses to listen on for DNS over TLS; none: there is no such door.
+    pub tls_listen: Vec<SocketAddr>,
+    /// Addresses to listen on for DNS over HTTPS; none: there is no such door.
+    pub https_listen: Vec<SocketAddr>,
+    /// Addresses to listen on for DNS over QUIC; none: there is no such door.
+    pub quic_listen: Vec<SocketAddr>,
+    /// A file with our certificate and those between it and its root; there is one if any of the three doors is.
+    pub tls_cert_file: Option<PathBuf>,
+    /// A file with the certificate's private key; there is one if any of the three doors is.
+    pub tls_key_file: Option<PathBuf>,
+}
+
+impl Dns {
+    /// The files with the certificate and its key, if any door needs them.
+    pub fn certificate_files(&self) -> Option<(&Path, &Path)> {
+        if self.tls_listen.is_empty() && self.https_listen.is_empty() && self.quic_listen.is_empty()
+        {
+            return None;
+        }
+        self.tls_cert_file.as_deref().zip(self.tls_key_file.as_deref())
+    }
 }
 
 /// The HTTP door.

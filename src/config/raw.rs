@@ -55,6 +55,11 @@ raw! {
         tcp_max_connections: Given<i64>,
         tcp_max_per_client: Given<i64>,
         tcp_idle_secs: Given<i64>,
+        tls_listen: List,
+        https_listen: List,
+        quic_listen: List,
+        tls_cert_file: Given<String>,
+        tls_key_file: Given<String>,
     }
     RawHttp {
         listen: List,

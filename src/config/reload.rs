@@ -7,8 +7,8 @@ impl Config {
     /// What the running configuration (`self`) becomes when the file says `new`, and a line for the log for
     /// each setting that only a restart can change.
     ///
-    /// Zones, zone files, the addresses of `ns`, answers, services, forwarding, leases, the token, the keys and the log's
-    /// level change. Sockets, threads, the data directory and what a door lets in unasked stay.
+    /// Zones, zone files, the addresses of `ns`, answers, services, forwarding, leases, the token, the keys, the
+    /// certificate and the log's level change. Sockets, threads, the data directory and what a door lets in unasked stay.
     pub fn reload_from(&self, new: &Config) -> (Config, Vec<String>) {
         let mut kept = Vec::new();
         let mut merged = Config {
@@ -17,6 +17,8 @@ impl Config {
                 zone_dir: new.dns.zone_dir.clone(),
                 reverse_zones: new.dns.reverse_zones.clone(),
                 ns_addresses: new.dns.ns_addresses.clone(),
+                tls_cert_file: new.dns.tls_cert_file.clone(),
+                tls_key_file: new.dns.tls_key_file.clone(),
                 ..self.dns.clone()
             },
             http: Http { token_file: new.http.token_file.clone(), ..self.http.clone() },
@@ -29,6 +31,7 @@ impl Config {
             log: Log { level: new.log.level.clone(), json: self.log.json },
         };
         self.keep_doors_shut(&mut merged, &mut kept);
+        self.keep_a_certificate(&mut merged, &mut kept);
         self.keep_out_of_a_loop(&mut merged, &mut kept);
         self.note_kept(new, &mut kept);
         (merged, kept)
@@ -52,6 +55,19 @@ impl Config {
             key_files.clone_from(&self.udp.key_files);
             kept.push(
                 "udp.key_files stays until a restart: the datagram door is not on loopback".into(),
+            );
+        }
+    }
+
+    /// A file that is right by itself (without a door that needs a certificate) must not take it from those that are
+    /// open.
+    fn keep_a_certificate(&self, merged: &mut Config, kept: &mut Vec<String>) {
+        if self.dns.certificate_files().is_some() && merged.dns.certificate_files().is_none() {
+            merged.dns.tls_cert_file.clone_from(&self.dns.tls_cert_file);
+            merged.dns.tls_key_file.clone_from(&self.dns.tls_key_file);
+            kept.push(
+                "dns.tls_cert_file and dns.tls_key_file stay until a restart: a door needs them"
+                    .into(),
             );
         }
     }
@@ -85,6 +101,11 @@ impl Config {
             tcp_max_connections,
             tcp_max_per_client,
             tcp_idle_secs,
+            tls_listen,
+            https_listen,
+            quic_listen,
+            tls_cert_file: _,
+            tls_key_file: _,
         } = dns;
         let Http { listen: http_listen, token_file: _, host_names, insecure_no_token } = http;
         let Udp { listen: udp_listen, key_files: _, insecure_unsigned } = udp;
@@ -106,6 +127,9 @@ impl Config {
             "dns.tcp_max_connections": tcp_max_connections, new.dns.tcp_max_connections;
             "dns.tcp_max_per_client": tcp_max_per_client, new.dns.tcp_max_per_client;
             "dns.tcp_idle_secs": tcp_idle_secs, new.dns.tcp_idle_secs;
+            "dns.tls_listen": tls_listen, new.dns.tls_listen;
+            "dns.https_listen": https_listen, new.dns.https_listen;
+            "dns.quic_listen": quic_listen, new.dns.quic_listen;
             "http.listen": http_listen, new.http.listen;
             "http.host_names": host_names, new.http.host_names;
             "http.insecure_no_token": insecure_no_token, new.http.insecure_no_token;
@@ -165,6 +189,25 @@ mod tests {
             let stays = "[forward] stays until a restart: 127.0.0.1:5300 in";
             assert_eq!(kept[0], format!("{stays} {key} is where this server listens now"));
         }
+    }
+
+    #[test]
+    fn a_reload_changes_the_certificate_and_takes_none_away() {
+        let running = load(
+            "dns.tls_listen = ['127.0.0.1:853']\ndns.tls_cert_file = '/c'\ndns.tls_key_file = '/k'",
+        )
+        .unwrap();
+        let new = load("dns.tls_cert_file = '/d'\ndns.tls_key_file = '/l'").unwrap();
+        let (merged, kept) = running.reload_from(&new);
+        assert_eq!(merged.dns.tls_cert_file, Some("/d".into()));
+        assert_eq!(merged.dns.tls_key_file, Some("/l".into()));
+        assert_eq!(
+            kept,
+            ["dns.tls_listen stays [127.0.0.1:853] until a restart; the file says []"]
+        );
+        let (merged, kept) = running.reload_from(&defaults());
+        assert_eq!(merged, running);
+        assert!(kept[0].contains("dns.tls_cert_file and dns.tls_key_file stay"), "{kept:?}");
     }
 
     #[test]

@@ -94,7 +94,11 @@ fn look_around(config: &Config, probes: &mut Probes, report: &mut Report) {
         config.dns.listen.iter().flat_map(|a| [("dns.listen", Udp, a), ("dns.listen", Tcp, a)]);
     let http = config.http.listen.iter().map(|address| ("http.listen", Tcp, address));
     let udp = config.udp.listen.iter().map(|address| ("udp.listen", Udp, address));
-    for (key, protocol, address) in dns.chain(http).chain(udp) {
+    let tls = config.dns.tls_listen.iter().map(|address| ("dns.tls_listen", Tcp, address));
+    let https = config.dns.https_listen.iter().map(|address| ("dns.https_listen", Tcp, address));
+    let quic = config.dns.quic_listen.iter().map(|address| ("dns.quic_listen", Udp, address));
+    let encrypted = tls.chain(https).chain(quic);
+    for (key, protocol, address) in dns.chain(encrypted).chain(http).chain(udp) {
         let found = bind(protocol, *address)
             .map(|()| "free")
             .map_err(|error| (probes.bind_error)(protocol, *address, &error));

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 
 use super::check::{Checker, Number, Placed, values};
+use super::encrypted::Encrypted;
 use super::error::Place;
 use super::forward::Own;
 use super::raw::{Given, RawConfig, RawDns, RawHttp, RawLease, RawLog, RawService, RawUdp};
@@ -74,7 +75,8 @@ impl Checker<'_> {
         let udp = self.listen("udp.listen", &raw.udp.listen, ("--udp", &flags.udp), DOOR_LISTEN);
         self.apart("dns.listen", &dns, "http.listen (TCP)", &http);
         self.apart("dns.listen", &dns, "udp.listen (UDP)", &udp);
-        let dns = self.dns(&raw.dns, dns);
+        let encrypted = self.encrypted(&raw.dns, [&dns, &http, &udp]);
+        let dns = self.dns(&raw.dns, dns, encrypted);
         let own = Own { listen: &dns.listen, zones: &dns.zones };
         let forward = self.forward(&raw.forward, &own);
         Config {
@@ -94,7 +96,8 @@ impl Checker<'_> {
         }
     }
 
-    fn dns(&mut self, raw: &RawDns, listen: Vec<Placed<SocketAddr>>) -> Dns {
+    fn dns(&mut self, raw: &RawDns, listen: Vec<Placed<SocketAddr>>, encrypted: Encrypted) -> Dns {
+        let Encrypted { tls, https, quic, cert_file, key_file } = encrypted;
         self.not_empty("dns.listen", &raw.listen, &listen, "name an address");
         let zones = match &raw.zones {
             Some(given) => self.members("dns.zones", given, names::zone),
@@ -131,6 +134,11 @@ impl Checker<'_> {
             tcp_max_connections,
             tcp_max_per_client,
             tcp_idle_secs: self.number(&TCP_IDLE_SECS, &raw.tcp_idle_secs),
+            tls_listen: tls,
+            https_listen: https,
+            quic_listen: quic,
+            tls_cert_file: cert_file,
+            tls_key_file: key_file,
         }
     }
 

@@ -57,6 +57,11 @@ pub(super) fn defaults() -> Config {
             tcp_max_connections: 1000,
             tcp_max_per_client: 100,
             tcp_idle_secs: 10,
+            tls_listen: vec![],
+            https_listen: vec![],
+            quic_listen: vec![],
+            tls_cert_file: None,
+            tls_key_file: None,
         },
         http: Http {
             listen: addresses(&["127.0.0.1:8053"]),
@@ -182,6 +187,11 @@ fn everything_can_be_set() {
         tcp_max_connections = 10
         tcp_max_per_client = 2
         tcp_idle_secs = 3
+        tls_listen = ["0.0.0.0:853"]
+        https_listen = ["0.0.0.0:443"]
+        quic_listen = ["0.0.0.0:853"]
+        tls_cert_file = "cert.pem"
+        tls_key_file = "/etc/key.pem"
         [http]
         listen = ["0.0.0.0:80"]
         token_file = "token"
@@ -233,6 +243,11 @@ fn everything_can_be_set() {
             tcp_max_connections: 10,
             tcp_max_per_client: 2,
             tcp_idle_secs: 3,
+            tls_listen: addresses(&["0.0.0.0:853"]),
+            https_listen: addresses(&["0.0.0.0:443"]),
+            quic_listen: addresses(&["0.0.0.0:853"]),
+            tls_cert_file: Some(here("cert.pem")),
+            tls_key_file: Some("/etc/key.pem".into()),
         },
         http: Http {
             listen: addresses(&["0.0.0.0:80"]),

@@ -13,6 +13,7 @@ pub mod seats;
 pub mod tcp;
 pub mod https;
 pub mod quic;
+pub mod tls;
 pub mod holder;
 
 use std::net::SocketAddr;

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle as Task;
 
 use super::doors_figures::Figures;
+use super::encrypted::{self, Encrypted};
 use super::forward::{self, Forwarding};
 use crate::access::key::Keys;
 use crate::access::{Access, Action, Principal};
@@ -22,6 +23,7 @@ use crate::config::{Config, Lease, Live};
 use crate::dns::forward::forwarder::Parts;
 use crate::net::defer::Defer;
 use crate::net::holder::{Protocol, bind_error};
+use crate::net::tls::Certificates;
 use crate::net::{Stop, tcp, udp};
 use crate::registrar::Registrar;
 use crate::shared::Shared;
@@ -33,6 +35,8 @@ pub(super) struct Sockets {
     dns_tcp: Vec<TcpListener>,
     http: Vec<TcpListener>,
     datagram: Vec<UdpSocket>,
+    #[expect(dead_code, reason = "the doors of these sockets come next")]
+    encrypted: Encrypted,
     addresses: String,
 }
 
@@ -64,17 +68,19 @@ impl Sockets {
         let datagram: Vec<_> = datagram.into_iter().flatten().collect();
         let http_addresses = http.iter().filter_map(|listener| listener.local_addr().ok());
         let udp_addresses = datagram.iter().filter_map(|socket| socket.local_addr().ok());
+        let encrypted = Encrypted::bind(&config.dns)?;
         let addresses = format!(
-            "dns={} http={} udp={}",
+            "dns={} http={} udp={}{}",
             list(dns.into_iter()),
             list(http_addresses),
-            list(udp_addresses)
+            list(udp_addresses),
+            encrypted.addresses()
         );
-        Ok(Self { dns_udp, dns_tcp, http, datagram, addresses })
+        Ok(Self { dns_udp, dns_tcp, http, datagram, encrypted, addresses })
     }
 }
 
-fn bind_each<S>(
+pub(super) fn bind_each<S>(
     addresses: &[SocketAddr],
     protocol: Protocol,
     option: &str,
@@ -86,7 +92,7 @@ fn bind_each<S>(
     addresses.iter().map(bind).collect()
 }
 
-fn list(addresses: impl Iterator<Item = SocketAddr>) -> String {
+pub(super) fn list(addresses: impl Iterator<Item = SocketAddr>) -> String {
     let addresses: Vec<_> = addresses.map(|address| address.to_string()).collect();
     if addresses.is_empty() { "none".to_owned() } else { addresses.join(",") }
 }
@@ -102,6 +108,8 @@ pub(super) struct Doors {
     keys: Arc<Keys>,
     bounds: Arc<RwLock<Lease>>,
     forwarding: Arc<Forwarding>,
+    /// That of the doors with TLS, if there are any.
+    certificates: Option<Certificates>,
 }
 
 impl Doors {
@@ -133,6 +141,7 @@ impl Doors {
             keys: Arc::new(keys),
             bounds: Arc::new(RwLock::new(config.lease)),
             forwarding,
+            certificates: encrypted::load_certificates(&config.dns)?,
         };
         runtime.spawn(forward::watch(&doors.forwarding, live));
         let start = |what: &str, error: &io::Error| format!("the {what} door cannot open: {error}");
@@ -248,6 +257,10 @@ impl Doors {
 
     pub(super) fn forwarding(&self) -> Arc<Forwarding> {
         self.forwarding.clone()
+    }
+
+    pub(super) fn certificates(&self) -> Option<Certificates> {
+        self.certificates.clone()
     }
 
     pub(super) fn bounds(&self) -> Arc<RwLock<Lease>> {

@@ -4,6 +4,7 @@
 
 mod doors;
 mod doors_figures;
+mod encrypted;
 mod forward;
 mod reload;
 mod zones;
@@ -109,6 +110,7 @@ pub fn check(given: &Given) -> Vec<String> {
         problems.extend(secrets::load_token(&config.http).err());
         let keys = secrets::load_keys(&config.udp.key_files);
         problems.extend(keys.and_then(|keys| Keys::default().replace(keys)).err());
+        problems.extend(encrypted::load_certificates(&config.dns).err());
         problems.extend(store_problem(&config.store.data_dir));
     }
     problems

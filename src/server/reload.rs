@@ -8,12 +8,14 @@ use std::sync::mpsc::sync_channel;
 use parking_lot::{Mutex, RwLock};
 
 use super::doors::Doors;
+use super::encrypted::reload_certificates;
 use super::forward::Forwarding;
 use super::{Given, zones};
 use crate::access::Access;
 use crate::access::key::Keys;
 use crate::api::secrets;
 use crate::config::{Config, Lease, Live};
+use crate::net::tls::Certificates;
 use crate::registrar::Registrar;
 use crate::telemetry;
 use crate::view::View;
@@ -29,6 +31,7 @@ pub(super) struct Reloader {
     keys: Arc<Keys>,
     bounds: Arc<RwLock<Lease>>,
     forwarding: Arc<Forwarding>,
+    certificates: Option<Certificates>,
     /// Zone files that are not served because they cover what was listed first.
     left_out: Arc<Mutex<Vec<Arc<str>>>>,
 }
@@ -50,6 +53,7 @@ impl Reloader {
             keys: doors.keys(),
             bounds: doors.bounds(),
             forwarding: doors.forwarding(),
+            certificates: doors.certificates(),
             left_out: Arc::default(),
         }
     }
@@ -138,6 +142,9 @@ impl Reloader {
         let keys = secrets::load_keys(&config.udp.key_files);
         if let Err(reason) = keys.and_then(|keys| self.keys.replace(keys)) {
             tracing::error!("the keys stay as they were: {reason}");
+        }
+        if let Some(certificates) = &self.certificates {
+            reload_certificates(certificates, &config.dns);
         }
     }
 

@@ -1,0 +1,68 @@
+//! The doors with TLS: their sockets and their certificate.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::time::SystemTime;
+
+use super::doors::{bind_each, list};
+use crate::config::Dns;
+use crate::net::holder::Protocol;
+use crate::net::tls::Certificates;
+use crate::net::{tcp, udp};
+
+/// The sockets of the doors with TLS.
+pub(super) struct Encrypted {
+    /// DNS over TLS.
+    pub(super) tls: Vec<TcpListener>,
+    /// DNS over HTTPS.
+    pub(super) https: Vec<TcpListener>,
+    /// DNS over QUIC: one socket an address.
+    pub(super) quic: Vec<UdpSocket>,
+}
+
+impl Encrypted {
+    /// Binds them all; the error says who is there, or what else is wrong.
+    pub(super) fn bind(dns: &Dns) -> Result<Self, String> {
+        let tls = bind_each(&dns.tls_listen, Protocol::Tcp, "dns.tls_listen", tcp::bind)?;
+        let https = bind_each(&dns.https_listen, Protocol::Tcp, "dns.https_listen", tcp::bind)?;
+        let one = |address| udp::bind(address, 1);
+        let quic = bind_each(&dns.quic_listen, Protocol::Udp, "dns.quic_listen", one)?;
+        Ok(Self { tls, https, quic: quic.into_iter().flatten().collect() })
+    }
+
+    /// Where the doors are, for the log, with a space before each; those that are not there are not named.
+    pub(super) fn addresses(&self) -> String {
+        let of = |listeners: &[TcpListener]| -> Vec<_> {
+            listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        };
+        let quic = self.quic.iter().filter_map(|socket| socket.local_addr().ok()).collect();
+        [("tls", of(&self.tls)), ("https", of(&self.https)), ("quic", quic)]
+            .into_iter()
+            .filter(|(_, addresses): &(_, Vec<SocketAddr>)| !addresses.is_empty())
+            .map(|(name, addresses)| format!(" {name}={}", list(addresses.into_iter())))
+            .collect()
+    }
+}
+
+/// Reads the certificate if a door needs one. Dates that are wrong are logged and no more: clients judge them.
+pub(super) fn load_certificates(dns: &Dns) -> Result<Option<Certificates>, String> {
+    let Some((cert, key)) = dns.certificate_files() else { return Ok(None) };
+    let certificates =
+        Certificates::load(cert, key).map_err(|reason| format!("the certificate: {reason}"))?;
+    warn_of_dates(&certificates);
+    Ok(Some(certificates))
+}
+
+/// Reads the certificate again; the old one stays if that fails.
+pub(super) fn reload_certificates(certificates: &Certificates, dns: &Dns) {
+    let Some((cert, key)) = dns.certificate_files() else { return };
+    match certificates.reload(cert, key) {
+        Ok(()) => warn_of_dates(certificates),
+        Err(reason) => tracing::error!("the certificate stays as it was: {reason}"),
+    }
+}
+
+fn warn_of_dates(certificates: &Certificates) {
+    if let Some(warning) = certificates.warning(SystemTime::now()) {
+        tracing::warn!("{warning}");
+    }
+}
