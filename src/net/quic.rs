@@ -12,7 +12,9 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, EndpointConfig, IdleTimeout, Incoming, TokioRuntime, TransportConfig, VarInt};
+use quinn::{
+    Endpoint, EndpointConfig, IdleTimeout, Incoming, TokioRuntime, TransportConfig, VarInt,
+};
 use rustls::ServerConfig;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
@@ -29,7 +31,7 @@ pub const ALPN: [&[u8]; 1] = [b"doq"];
 /// Queries of a connection at a time. Each may hold a query and a reply of 64 KiB, mostly some 100 octets.
 const MAX_STREAMS: u32 = 100;
 /// What a client may send on a stream before it is read: a query of the longest, with its length.
-const STREAM_WINDOW: u32 = connection::LENGTH_OCTETS as u32 + u16::MAX as u32;
+const STREAM_WINDOW: u32 = 2 + u16::MAX as u32;
 /// What it may send on all of them.
 const CONNECTION_WINDOW: u32 = 256 << 10;
 /// What is kept of a connection's replies until it has taken them.

@@ -134,9 +134,11 @@ mod tests {
         }
     }
 
-    fn replier() -> (Replier<Told, fn() -> LeaseTime>, Arc<Held>) {
+    type Clock = fn() -> LeaseTime;
+
+    fn replier() -> (Replier<Told, Clock>, Arc<Held>) {
         let held = Arc::new(Held::default());
-        let clock: fn() -> LeaseTime = || LeaseTime::from_millis(42);
+        let clock: Clock = || LeaseTime::from_millis(42);
         (Replier::new(1, |_| Told, held.clone(), Arc::new(clock)), held)
     }
 

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle as Task;
 use super::doors_figures::Figures;
 use super::encrypted::{self, Encrypted};
 use super::forward::{self, Forwarding};
+use super::https_quic;
 use crate::access::key::Keys;
 use crate::access::{Access, Action, Principal};
 use crate::answer::{Recursion, Responder};
@@ -23,6 +24,7 @@ use crate::config::{Config, Lease, Live};
 use crate::dns::forward::forwarder::Parts;
 use crate::net::defer::Defer;
 use crate::net::holder::{Protocol, bind_error};
+use crate::net::replier::Replier;
 use crate::net::tls::Certificates;
 use crate::net::{Stop, tcp, udp};
 use crate::registrar::Registrar;
@@ -35,7 +37,6 @@ pub(super) struct Sockets {
     dns_tcp: Vec<TcpListener>,
     http: Vec<TcpListener>,
     datagram: Vec<UdpSocket>,
-    #[expect(dead_code, reason = "the doors of these sockets come next")]
     encrypted: Encrypted,
     addresses: String,
 }
@@ -156,6 +157,11 @@ impl Doors {
                 |_| responder(view, &recursion, &figures),
             )
             .map_err(|error| start("DNS", &error))?;
+        doors
+            .open_https_and_quic(sockets.encrypted, &config, registrar, runtime, &figures, |_| {
+                responder(view, &recursion, &figures)
+            })
+            .map_err(|error| start("HTTPS or QUIC", &error))?;
         let door =
             datagram::Door::new(doors.datagram_settings(&config, is_restart), registrar.clone());
         figures.lock().datagram = Some(door.clone());
@@ -216,6 +222,34 @@ impl Doors {
                 }
             }));
         }
+        Ok(())
+    }
+
+    fn open_https_and_quic(
+        &mut self,
+        Encrypted { https, quic, .. }: Encrypted,
+        config: &Config,
+        registrar: &Registrar,
+        runtime: &Runtime,
+        figures: &Mutex<Figures>,
+        responder: impl FnMut(usize) -> Responder,
+    ) -> io::Result<()> {
+        let Some(certificates) = &self.certificates else { return Ok(()) };
+        let clock = registrar.clock();
+        let clock = Arc::new(move || -> LeaseTime { clock.now() });
+        let answerers = available_parallelism().map_or(1, usize::from);
+        let defer = Arc::new(self.forwarding.forwarder());
+        let tasks = https_quic::open(https_quic::Parts {
+            https,
+            quic,
+            certificates,
+            config: &config.dns,
+            replier: Replier::new(answerers, responder, defer, clock),
+            stop: &self.stop,
+            runtime,
+            figures,
+        });
+        self.tasks.extend(tasks?);
         Ok(())
     }
 

@@ -29,7 +29,7 @@ const REQUEST_CANCELLED: VarInt = VarInt::from_u32(3);
 const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
 
 /// The octets before each message that say how long it is.
-pub(super) const LENGTH_OCTETS: usize = 2;
+const LENGTH_OCTETS: usize = 2;
 /// A stream has one message, and nothing after it.
 const MAX_STREAM_OCTETS: usize = LENGTH_OCTETS + u16::MAX as usize;
 
@@ -232,7 +232,8 @@ mod tests {
         }
         assert_eq!(message(vec![0, 0]), Err("the message id is not 0"));
         // An OPT record with the option, empty.
-        let opt = [&query[..11], &[1], &query[12..], &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 11, 0, 0]];
+        let opt =
+            [&query[..11], &[1], &query[12..], &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 11, 0, 0]];
         let query = opt.concat();
         let stream = super::framed(&query).unwrap();
         assert_eq!(message(stream), Err("the query has the option edns-tcp-keepalive"));
