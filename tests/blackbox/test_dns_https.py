@@ -19,6 +19,8 @@ from rc.wait import Background, until
 
 DNS_MESSAGE = "application/dns-message"
 VERSIONS = ("--http2", "--http1.1")
+# Types of frames (RFC 9113, section 6).
+PING, GOAWAY = 6, 7
 
 
 @pytest.fixture
@@ -139,7 +141,7 @@ def test_what_is_no_query_is_refused(web, version):
 def test_kdig_and_dnspython(web):
     """Other people's clients: kdig with POST and GET, dnspython with both."""
     for flag in ("+https", "+https-get"):
-        command = ["kdig", "@127.0.0.1", "-p", str(web.https_port), flag, f"+tls-ca={web.cert}", "+tls-host=localhost"]
+        command = ["kdig", "@127.0.0.1", "-p", str(web.https_port), flag, f"+tls-ca={web.cert}", "+tls-hostname=localhost"]
         done = subprocess.run([*command, "web.svc.internal", "A"], capture_output=True, text=True, timeout=20, check=False)
         assert done.returncode == 0 and "10.0.0.1" in done.stdout, done
     for is_post in (True, False):
@@ -197,7 +199,8 @@ class Http2:
         return stream
 
     def events(self):
-        """What the server does, until it closes."""
+        """What the server does, until it closes. GOAWAY is an event like others: the library would hear no more."""
+        waiting = b""
         while True:
             try:
                 octets = self.socket.recv(65535)
@@ -205,7 +208,15 @@ class Http2:
                 return
             if not octets:
                 return
-            yield from self.h2.receive_data(octets)
+            waiting += octets
+            while len(waiting) >= 9 and len(waiting) >= (length := 9 + int.from_bytes(waiting[:3])):
+                frame, waiting = waiting[:length], waiting[length:]
+                if frame[3] == PING and not frame[4]:
+                    self.socket.sendall(frame[:4] + b"\x01" + frame[5:])
+                elif frame[3] == GOAWAY:
+                    yield GOAWAY
+                else:
+                    yield from self.h2.receive_data(frame)
             self.flush()
 
     def close(self):
@@ -258,7 +269,7 @@ def test_an_idle_connection_is_closed(servers, tmp_path):
     events = list(connection.events())
     response = next(event for event in events if isinstance(event, h2.events.ResponseReceived))
     assert dict(response.headers)[":status"] == "408"
-    assert any(isinstance(event, h2.events.ConnectionTerminated) for event in events)
+    assert GOAWAY in events
     assert server.api.metric("rollcall_dns_https_idle_total") == 4
     assert server.api.metric("rollcall_dns_https_handshakes_failed_total") == 2
 
@@ -325,7 +336,7 @@ def test_a_stop_answers_what_was_asked(servers, tmp_path):
             goaway = False
             body = b""
             for event in connection.events():
-                if isinstance(event, h2.events.ConnectionTerminated) and not goaway:
+                if event == GOAWAY and not goaway:
                     goaway = True
                     upstream.may_answer.set()
                 if isinstance(event, h2.events.DataReceived):

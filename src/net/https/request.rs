@@ -72,22 +72,21 @@ where
     if is_head { response.map(|_| Whole::default()) } else { response }
 }
 
-/// The octets of the query that a request carries.
+/// The octets of the query that a request carries. A body is read in any case: a client that is still sending it may
+/// not look at what it is told.
 async fn query<B>(request: Request<B>, body_limit: Duration) -> Result<Vec<u8>, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    if request.uri().path() != PATH {
+    let (head, posted) = request.into_parts();
+    let posted = timeout(body_limit, body(posted)).await.unwrap_or(Err(TOO_SLOW));
+    if head.uri.path() != PATH {
         return Err(NO_SUCH_PATH);
     }
-    match *request.method() {
-        Method::GET | Method::HEAD => parameter(request.uri().query().unwrap_or_default()),
-        Method::POST => {
-            if !is_dns_message(request.headers()) {
-                return Err(WRONG_TYPE);
-            }
-            timeout(body_limit, body(request.into_body())).await.unwrap_or(Err(TOO_SLOW))
-        }
+    match head.method {
+        Method::GET | Method::HEAD => parameter(head.uri.query().unwrap_or_default()),
+        Method::POST if is_dns_message(&head.headers) => posted,
+        Method::POST => Err(WRONG_TYPE),
         _ => Err(NO_SUCH_METHOD),
     }
 }
@@ -106,12 +105,8 @@ fn is_dns_message(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case(MEDIA_TYPE)
 }
 
-/// Reads a body, and no further than a query may go.
+/// Reads a body, and no further than a query may go, however long it is.
 async fn body<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<Vec<u8>, Refusal> {
-    // What says that it will be too long is not read at all.
-    if body.size_hint().lower() > MAX_QUERY_OCTETS as u64 {
-        return Err(TOO_LONG);
-    }
     let mut query = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| CUT_OFF)?;
