@@ -19,6 +19,7 @@ pub mod rule;
 mod registered;
 mod additional;
 mod writer;
+pub mod peek;
 pub mod counters;
 
 use std::cell::OnceCell;

@@ -207,25 +207,25 @@ impl<'q> Query<'q> {
 }
 
 /// What is still to be read of a message.
-struct Rest<'q>(&'q [u8]);
+pub(super) struct Rest<'q>(pub(super) &'q [u8]);
 
 /// A record beside the question.
-struct OtherRecord<'q> {
+pub(super) struct OtherRecord<'q> {
     owner_is_root: bool,
-    rtype: u16,
+    pub(super) rtype: u16,
     class: u16,
-    ttl: u32,
-    rdata: &'q [u8],
+    pub(super) ttl: u32,
+    pub(super) rdata: &'q [u8],
 }
 
 impl<'q> Rest<'q> {
-    fn take(&mut self, octets: usize) -> Option<&'q [u8]> {
+    pub(super) fn take(&mut self, octets: usize) -> Option<&'q [u8]> {
         let (taken, rest) = self.0.split_at_checked(octets)?;
         self.0 = rest;
         Some(taken)
     }
 
-    fn u16(&mut self) -> Option<u16> {
+    pub(super) fn u16(&mut self) -> Option<u16> {
         Some(u16::from_be_bytes(*self.take(2)?.first_chunk()?))
     }
 
@@ -237,7 +237,7 @@ impl<'q> Rest<'q> {
         Some(Question { verbatim, name, rtype, class })
     }
 
-    fn record(&mut self) -> Option<OtherRecord<'q>> {
+    pub(super) fn record(&mut self) -> Option<OtherRecord<'q>> {
         let owner_is_root = self.skip_name()?;
         let (rtype, class) = (self.u16()?, self.u16()?);
         let ttl = u32::from_be_bytes(*self.take(4)?.first_chunk()?);
@@ -247,7 +247,7 @@ impl<'q> Rest<'q> {
     }
 
     /// Skips a name that may end in a compression pointer, and says whether it is the root.
-    fn skip_name(&mut self) -> Option<bool> {
+    pub(super) fn skip_name(&mut self) -> Option<bool> {
         let mut labels = 0;
         loop {
             let length = *self.take(1)?.first()?;

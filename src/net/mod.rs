@@ -9,8 +9,11 @@ pub mod udp;
 mod connection;
 mod stream;
 pub mod pool;
+pub mod replier;
 pub mod seats;
 pub mod tcp;
+pub mod https;
+pub mod quic;
 pub mod tls;
 pub mod holder;
 

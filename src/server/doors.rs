@@ -16,6 +16,7 @@ use super::clients;
 use super::doors_figures::Figures;
 use super::encrypted::{self, Encrypted};
 use super::forward::{self, Forwarding};
+use super::https_quic;
 use crate::access::key::Keys;
 use crate::access::{Access, Action, Principal};
 use crate::answer::clients::Clients;
@@ -26,6 +27,7 @@ use crate::config::{Config, Lease, Live};
 use crate::dns::forward::forwarder::Parts;
 use crate::net::defer::Defer;
 use crate::net::holder::{Protocol, bind_error};
+use crate::net::replier::Replier;
 use crate::net::tls::{Certificates, server_config};
 use crate::net::{Stop, tcp, udp};
 use crate::registrar::Registrar;
@@ -134,12 +136,12 @@ impl Doors {
         let figures = Arc::new(Mutex::new(Figures::new(registrar.clone())));
         let recursion = Arc::new(Shared::new(Recursion::default()));
         let treated = clients::new(&config)?;
-        let responder = |_| {
+        let mut responder = |_| {
             let responder = Responder::new(view.clone(), &recursion).with_clients(treated.clone());
             figures.lock().answers.push(responder.counters());
             responder
         };
-        let forwarding = open_forwarding(&recursion, view, registrar, runtime, responder);
+        let forwarding = open_forwarding(&recursion, view, registrar, runtime, &mut responder);
         figures.lock().forwarder = Some(forwarding.forwarder());
         let mut doors = Self {
             addresses: sockets.addresses,
@@ -159,14 +161,27 @@ impl Doors {
             clients::keep_time(doors.clients.clone(), live.clone(), doors.stop.clone());
         doors.tasks.push(runtime.spawn(keeping_time));
         let start = |what: &str, error: &io::Error| format!("the {what} door cannot open: {error}");
+        let mut encrypted = sockets.encrypted;
         let mut listeners: Vec<_> = sockets.dns_tcp.into_iter().map(|it| (it, None)).collect();
         if let Some(certificates) = &doors.certificates {
             let tls = TlsAcceptor::from(server_config(certificates, &[tcp::ALPN])?);
-            listeners.extend(sockets.encrypted.tls.into_iter().map(|it| (it, Some(tls.clone()))));
+            let tls_listeners = std::mem::take(&mut encrypted.tls);
+            listeners.extend(tls_listeners.into_iter().map(|it| (it, Some(tls.clone()))));
         }
         doors
-            .open_dns(sockets.dns_udp, listeners, &config, registrar, runtime, &figures, responder)
+            .open_dns(
+                sockets.dns_udp,
+                listeners,
+                &config,
+                registrar,
+                runtime,
+                &figures,
+                &mut responder,
+            )
             .map_err(|error| start("DNS", &error))?;
+        doors
+            .open_https_and_quic(encrypted, &config, registrar, runtime, &figures, responder)
+            .map_err(|error| start("HTTPS or QUIC", &error))?;
         let door =
             datagram::Door::new(doors.datagram_settings(&config, is_restart), registrar.clone());
         figures.lock().datagram = Some(door.clone());
@@ -228,6 +243,34 @@ impl Doors {
                 }
             }));
         }
+        Ok(())
+    }
+
+    fn open_https_and_quic(
+        &mut self,
+        Encrypted { https, quic, .. }: Encrypted,
+        config: &Config,
+        registrar: &Registrar,
+        runtime: &Runtime,
+        figures: &Mutex<Figures>,
+        responder: impl FnMut(usize) -> Responder,
+    ) -> io::Result<()> {
+        let Some(certificates) = &self.certificates else { return Ok(()) };
+        let clock = registrar.clock();
+        let clock = Arc::new(move || -> LeaseTime { clock.now() });
+        let answerers = available_parallelism().map_or(1, usize::from);
+        let defer = Arc::new(self.forwarding.forwarder());
+        let tasks = https_quic::open(https_quic::Parts {
+            https,
+            quic,
+            certificates,
+            config: &config.dns,
+            replier: Replier::new(answerers, responder, defer, clock),
+            stop: &self.stop,
+            runtime,
+            figures,
+        });
+        self.tasks.extend(tasks?);
         Ok(())
     }
 

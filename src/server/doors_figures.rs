@@ -6,12 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::answer::{self, counters};
 use crate::api::{datagram, http};
 use crate::dns::forward::forwarder::Forwarder;
-use crate::net::{tcp, udp};
+use crate::net::{https, quic, tcp, udp};
 use crate::registrar::Registrar;
 use crate::telemetry::{DnsFigures, Sources};
 
 /// A figure that is asked for.
 pub(super) type Gauge = Box<dyn Fn() -> usize + Send>;
+
+/// What a door counts, and how many of its connections are open.
+pub(super) struct OpenDoor<C> {
+    pub(super) counters: Arc<C>,
+    pub(super) open: Gauge,
+}
 
 /// Where the figures are.
 pub(super) struct Figures {
@@ -20,6 +26,8 @@ pub(super) struct Figures {
     pub(super) udp: Vec<Arc<udp::Counters>>,
     pub(super) tcp: Option<Arc<tcp::Counters>>,
     pub(super) tcp_open: Option<Gauge>,
+    pub(super) https: Option<OpenDoor<https::Counters>>,
+    pub(super) quic: Option<OpenDoor<quic::Counters>>,
     pub(super) http: Option<http::Connections>,
     pub(super) datagram: Option<datagram::Door>,
     pub(super) forwarder: Option<Forwarder>,
@@ -34,6 +42,8 @@ impl Figures {
             udp,
             tcp: None,
             tcp_open: None,
+            https: None,
+            quic: None,
             http: None,
             datagram: None,
             forwarder: None,
@@ -43,16 +53,20 @@ impl Figures {
     /// The figures as they are now.
     pub(super) fn sources(&self) -> Sources {
         let dns_tcp = self.tcp_open.as_ref().map(|open| ("dns", open()));
+        let dns_https = self.https.as_ref().map(|door| ("dns_https", (door.open)()));
+        let dns_quic = self.quic.as_ref().map(|door| ("dns_quic", (door.open)()));
         let http = self.http.as_ref().map(|connections| ("http", connections.open()));
         let mut further = self.udp_counters();
         further.extend(self.tcp_counters());
+        further.extend(self.https.iter().flat_map(|door| https_counters(&door.counters)));
+        further.extend(self.quic.iter().flat_map(|door| quic_counters(&door.counters)));
         further.extend(self.forwarder_counters());
         further.extend(self.http.iter().flat_map(http::Connections::counters));
         further.extend(self.datagram.iter().flat_map(datagram::Door::figures));
         Sources {
             registrar: self.registrar.figures(),
             dns: self.dns(),
-            tcp_connections: dns_tcp.into_iter().chain(http).collect(),
+            tcp_connections: [dns_tcp, dns_https, dns_quic, http].into_iter().flatten().collect(),
             counters: further,
             gauges: self.forwarder_gauges(),
         }
@@ -146,4 +160,59 @@ impl Figures {
         .map(|(name, help, count)| (name, help, count.load(Ordering::Relaxed)))
         .into()
     }
+}
+
+fn https_counters(counters: &https::Counters) -> Vec<(&'static str, &'static str, u64)> {
+    let https::Counters { accepted, refused_total, refused_client, .. } = counters;
+    let https::Counters { handshakes_failed, timed_out_idle, timed_out_request, .. } = counters;
+    let https::Counters { bad_requests, accept_errors, panics, .. } = counters;
+    [
+        ("dns_https_accepted", "DNS connections over HTTPS accepted.", accepted),
+        (
+            "dns_https_refused_full",
+            "DNS connections over HTTPS refused: too many in all.",
+            refused_total,
+        ),
+        (
+            "dns_https_refused_client",
+            "DNS connections over HTTPS refused: too many of a client.",
+            refused_client,
+        ),
+        ("dns_https_handshakes_failed", "Handshakes over HTTPS that failed.", handshakes_failed),
+        ("dns_https_idle", "DNS connections over HTTPS closed without a query.", timed_out_idle),
+        ("dns_https_slow", "Requests over HTTPS cut off: too slow.", timed_out_request),
+        ("dns_https_bad_requests", "Requests over HTTPS that asked for nothing.", bad_requests),
+        ("dns_https_accept_errors", "Accept calls for HTTPS that failed.", accept_errors),
+        ("dns_https_panics", "Connections over HTTPS lost to a defect.", panics),
+    ]
+    .map(|(name, help, count)| (name, help, count.load(Ordering::Relaxed)))
+    .into()
+}
+
+fn quic_counters(counters: &quic::Counters) -> Vec<(&'static str, &'static str, u64)> {
+    let quic::Counters { accepted, refused_total, refused_client, retries, .. } = counters;
+    let quic::Counters { handshakes_failed, timed_out_idle, timed_out_query, .. } = counters;
+    let quic::Counters { timed_out_write, malformed, panics, .. } = counters;
+    [
+        ("dns_quic_accepted", "DNS connections over QUIC accepted.", accepted),
+        (
+            "dns_quic_refused_full",
+            "DNS connections over QUIC refused: too many in all.",
+            refused_total,
+        ),
+        (
+            "dns_quic_refused_client",
+            "DNS connections over QUIC refused: too many of a client.",
+            refused_client,
+        ),
+        ("dns_quic_retries", "Clients over QUIC asked to show where they are.", retries),
+        ("dns_quic_handshakes_failed", "Handshakes over QUIC that failed.", handshakes_failed),
+        ("dns_quic_idle", "DNS connections over QUIC closed without a query.", timed_out_idle),
+        ("dns_quic_slow_queries", "Queries over QUIC cut off: too slow.", timed_out_query),
+        ("dns_quic_slow_readers", "Replies over QUIC cut off: not taken.", timed_out_write),
+        ("dns_quic_malformed", "DNS connections over QUIC closed: rules broken.", malformed),
+        ("dns_quic_panics", "Connections over QUIC lost to a defect.", panics),
+    ]
+    .map(|(name, help, count)| (name, help, count.load(Ordering::Relaxed)))
+    .into()
 }

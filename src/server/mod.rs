@@ -7,6 +7,7 @@ mod doors;
 mod doors_figures;
 mod encrypted;
 mod forward;
+mod https_quic;
 mod reload;
 mod zones;
 
@@ -230,7 +231,9 @@ fn who(config: &Config) -> String {
 fn raise_open_files(config: &Config) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let connections = config.dns.tcp_max_connections + http::MAX_CONNECTIONS;
+    let over_https =
+        if config.dns.https_listen.is_empty() { 0 } else { config.dns.tcp_max_connections };
+    let connections = config.dns.tcp_max_connections + over_https + http::MAX_CONNECTIONS;
     let questions = if config.forward.is_on() { SOCKETS_MOST } else { 0 };
     let wanted = FURTHER_FILES + (connections + questions) as u64;
     let wanted = maximum.map_or(wanted, |maximum| maximum.min(wanted));
