@@ -2,7 +2,7 @@ use super::*;
 use crate::dns::forward::flight::Flights;
 use crate::dns::forward::message::HEADER;
 use crate::dns::forward::testing::{
-    Act, Fake, good, honest, later, name, question, reply, settle, silent, truncated, with,
+    Act, Fake, good, honest, later, means, name, question, reply, settle, silent, truncated, with,
 };
 use crate::dns::forward::upstream::{LETTERS_DOUBTED_MOST, MEASURE_EVERY, Transport, USELESS_MOST};
 
@@ -13,7 +13,7 @@ fn pool(fakes: &[&Fake]) -> Pool {
 }
 
 fn pool_of(addresses: impl IntoIterator<Item = Address>, sockets: usize) -> Pool {
-    Pool::new(&name("."), addresses, &Sockets::new(sockets), Instant::now())
+    Pool::new(&name("."), addresses, &means(sockets), Instant::now())
 }
 
 /// Asks, and says which of the fakes won.

@@ -9,6 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
+use super::exchange::Means;
+use super::exchange::tls::Tls;
+use super::exchange::udp::Sockets;
 use super::message::{HEADER, Question};
 use super::upstream::{Address, Transport};
 use crate::view::wire::{self, Name};
@@ -21,6 +24,11 @@ pub fn question(name: &str) -> Question {
 
 pub fn name(text: &str) -> Name {
     Name::read(&wire::parse(text, b"\0").unwrap()).unwrap()
+}
+
+/// So many sockets, and nobody trusted.
+pub fn means(sockets: usize) -> Means {
+    Means { sockets: Sockets::new(sockets), tls: Tls::trusting([]).unwrap() }
 }
 
 /// A reply to `query` with a response code and addresses.
