@@ -77,6 +77,7 @@ pub(super) fn defaults() -> Config {
             upstreams: vec![],
             resolv_conf: None,
             rules: BTreeMap::new(),
+            ca_file: None,
             allow: prefixes(&["127.0.0.0/8", "::1"]),
             cache_mib: 64,
             stale_secs: 86_400,

@@ -97,7 +97,10 @@ fn https(rest: &str) -> Result<Upstream, String> {
     )?;
     let (place, path) = place.split_at(slash);
     if path.contains('{') {
-        return Err("has a template in its path: leave out what is in braces, since it is asked by POST".into());
+        return Err(
+            "has a template in its path: leave out what is in braces, since it is asked by POST"
+                .into(),
+        );
     }
     if path.len() > PATH_MOST || path.parse::<PathAndQuery>().is_err() {
         return Err(format!("has a path that is none, or longer than {PATH_MOST} octets"));
@@ -130,9 +133,11 @@ fn address(text: &str, port: u16) -> Result<SocketAddr, String> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let alone = bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port));
     let address = alone.or_else(|_| text.parse::<SocketAddr>()).map_err(|_| match port {
-        DNS_PORT => "is no address with or without a port, such as `192.0.2.53`, `192.0.2.53:5353` or \
+        DNS_PORT => {
+            "is no address with or without a port, such as `192.0.2.53`, `192.0.2.53:5353` or \
                      `[fd00::53]:53`"
-            .to_owned(),
+                .to_owned()
+        }
         _ => format!(
             "has `{}` where an address must be, with or without a port, such as `192.0.2.53` or \
              `[fd00::53]:{port}`: its name, behind the `#`, is not looked up",
@@ -161,7 +166,8 @@ impl CaFile {
         let certificates = certificates.map_err(|error| format!("is no PEM: {error}"))?;
         let mut roots = RootCertStore::empty();
         for (n, certificate) in (1..).zip(&certificates) {
-            let refused = |error| format!("has a certificate, the {n}. in it, that is none: {error}");
+            let refused =
+                |error| format!("has a certificate, the {n}. in it, that is none: {error}");
             roots.add(certificate.clone()).map_err(refused)?;
         }
         if roots.is_empty() {
@@ -175,4 +181,113 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut octets = Vec::new();
     File::open(path)?.take(CA_FILE_MOST).read_to_end(&mut octets)?;
     Ok(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CERTIFICATE: &str = include_str!("../../tests/fixtures/tls/ca.pem");
+
+    #[test]
+    fn plain_upstreams_are_read() {
+        for (text, address) in [
+            ("192.0.2.53", "192.0.2.53:53"),
+            ("192.0.2.53:5353", "192.0.2.53:5353"),
+            ("fd00::53", "[fd00::53]:53"),
+            ("[fd00::53]", "[fd00::53]:53"),
+            ("[fd00::53]:5353", "[fd00::53]:5353"),
+            ("[fe80::1%3]:53", "[fe80::1%3]:53"),
+            ("::ffff:192.0.2.53", "192.0.2.53:53"),
+        ] {
+            let address = address.parse().unwrap();
+            let plain = Upstream { address, transport: Transport::Plain };
+            assert!(!plain.is_encrypted());
+            assert_eq!(upstream(text), Ok(plain), "{text}");
+        }
+    }
+
+    #[test]
+    fn encrypted_upstreams_are_read() {
+        let name = |name: &str| ServerName::try_from(name.to_owned()).unwrap();
+        for (text, address, server) in [
+            ("tls://192.0.2.53#dns.example", "192.0.2.53:853", "dns.example"),
+            ("tls://192.0.2.53:8853#DNS.Example.", "192.0.2.53:8853", "dns.example"),
+            ("tls://fd00::53#192.0.2.53", "[fd00::53]:853", "192.0.2.53"),
+            ("tls://[fd00::53]:853#fd00::53", "[fd00::53]:853", "fd00::53"),
+        ] {
+            let transport = Transport::Tls { name: name(server) };
+            let expected = Upstream { address: address.parse().unwrap(), transport };
+            assert!(expected.is_encrypted());
+            assert_eq!(upstream(text), Ok(expected), "{text}");
+        }
+        for (text, address, path) in [
+            ("https://192.0.2.53/dns-query#a.example", "192.0.2.53:443", "/dns-query"),
+            ("https://[fd00::53]:8443/a/b?c=d#a.example", "[fd00::53]:8443", "/a/b?c=d"),
+            ("https://192.0.2.53/#a.example", "192.0.2.53:443", "/"),
+        ] {
+            let transport = Transport::Https { name: name("a.example"), path: path.into() };
+            let expected = Upstream { address: address.parse().unwrap(), transport };
+            assert_eq!(upstream(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_refused_with_its_reason() {
+        let long = format!("https://192.0.2.53/{}#a.example", "x".repeat(PATH_MOST));
+        for (text, reason) in [
+            ("quic://192.0.2.53", "over `quic`, which is not spoken"),
+            ("tls://192.0.2.53", "for whom its certificate must be"),
+            ("tls://192.0.2.53#", "for whom its certificate must be"),
+            ("https://192.0.2.53/dns-query", "for whom its certificate must be"),
+            ("tls://dns.example#dns.example", "has `dns.example` where an address must be"),
+            ("https://dns.example/q#dns.example", "has `dns.example` where an address must be"),
+            ("tls://192.0.2.53/dns-query#a.example", "only `https://` has one"),
+            ("tls://192.0.2.53#a b", "names `a b` after the `#`"),
+            ("tls://192.0.2.53#-", "names `-` after the `#`"),
+            ("https://192.0.2.53#a.example", "has no path"),
+            ("https://192.0.2.53/q{?dns}#a.example", "template"),
+            ("https://192.0.2.53/a b#a.example", "a path that is none"),
+            (&long, "longer than 255 octets"),
+            ("tls://0.0.0.0#a.example", "cannot be asked"),
+            ("tls://192.0.2.53:0#a.example", "port 0"),
+            ("dns.example", "no address with or without a port"),
+            ("[192.0.2.53", "no address with or without a port"),
+            ("192.0.2.53:99999", "no address with or without a port"),
+            ("192.0.2.53#dns.example", "no address with or without a port"),
+            ("", "no address with or without a port"),
+            ("0.0.0.0", "cannot be asked"),
+            ("[::]:53", "cannot be asked"),
+            ("224.0.0.251:5353", "cannot be asked"),
+            ("255.255.255.255", "cannot be asked"),
+            ("192.0.2.53:0", "port 0"),
+        ] {
+            let told = upstream(text).unwrap_err();
+            assert!(told.contains(reason), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn files_of_cas_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            CaFile::read(path.clone())
+        };
+        assert_eq!(read(CERTIFICATE).unwrap().certificates.len(), 1);
+        assert_eq!(read(&CERTIFICATE.repeat(2)).unwrap().certificates.len(), 2);
+        let broken = CERTIFICATE.replace("-----BEGIN", "-----BEGUN");
+        let cut = CERTIFICATE.replace("-----END", "-----FIN");
+        let garbled = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n";
+        for (text, reason) in [
+            ("", "has no certificate in it"),
+            (&broken, "has no certificate in it"),
+            (&cut, "is no PEM"),
+            (garbled, "the 1. in it, that is none"),
+        ] {
+            let told = read(text).unwrap_err();
+            assert!(told.contains(reason), "{told}");
+        }
+    }
 }

@@ -97,8 +97,12 @@ impl Forwarding {
         let same_answers = |before: &Forward| {
             let of = |forward: &Forward| {
                 let Forward { upstreams, resolv_conf, rules, ca_file, .. } = forward.clone();
-                let rest =
-                    (ca_file, forward.cache_mib, forward.stale_secs, forward.private_addresses.clone());
+                let rest = (
+                    ca_file,
+                    forward.cache_mib,
+                    forward.stale_secs,
+                    forward.private_addresses.clone(),
+                );
                 (upstreams, resolv_conf, rules, rest)
             };
             of(before) == of(forward)

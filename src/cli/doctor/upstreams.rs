@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn every_upstream_is_asked_for_the_root() {
         let ask = |server: &Address| {
-            let [.., last] = server.addr.to_string().split(':').next().unwrap().as_bytes()[..] else {
+            let [.., last] = server.addr.to_string().split(':').next().unwrap().as_bytes()[..]
+            else {
                 return Err("no address".into());
             };
             match last {

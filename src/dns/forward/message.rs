@@ -133,8 +133,7 @@ impl Query {
     pub fn pad(&mut self) {
         let filled = (self.octets.len() + OPTION_FIXED).next_multiple_of(PADDED_TO);
         let fill = filled - self.octets.len() - OPTION_FIXED;
-        let (Ok(length), Ok(data)) =
-            (u16::try_from(fill), u16::try_from(fill + OPTION_FIXED))
+        let (Ok(length), Ok(data)) = (u16::try_from(fill), u16::try_from(fill + OPTION_FIXED))
         else {
             return;
         };

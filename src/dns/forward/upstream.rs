@@ -185,9 +185,7 @@ fn ways(address: &Address, means: &Means, trouble: &Arc<Trouble>) -> Ways {
     match &address.transport {
         Transport::Udp => Ways::Datagrams(means.sockets.clone(), Streams::new(addr)),
         Transport::Tcp => Ways::Streams(Streams::new(addr)),
-        Transport::Tls(name) => {
-            Ways::Streams(Streams::encrypted(tls.for_dot(addr, name, trouble)))
-        }
+        Transport::Tls(name) => Ways::Streams(Streams::encrypted(tls.for_dot(addr, name, trouble))),
         Transport::Https { name, path } => {
             Ways::Https(Https::new(tls.for_h2(addr, name, trouble), path))
         }

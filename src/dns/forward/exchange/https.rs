@@ -256,8 +256,10 @@ async fn shake_hands(
 async fn exchange(mut sender: Sender, uri: Uri, query: &Query) -> Result<Vec<u8>, Said> {
     let broken = |_| Said::Lost(Lost::Broken);
     let body = Full::new(Bytes::copy_from_slice(query.octets()));
-    let request = Request::post(uri).header(CONTENT_TYPE, MESSAGE).header(ACCEPT, MESSAGE).body(body);
-    let request = request.map_err(|_| Said::Other(Failure::Local, "no request can be made".into()))?;
+    let request =
+        Request::post(uri).header(CONTENT_TYPE, MESSAGE).header(ACCEPT, MESSAGE).body(body);
+    let request =
+        request.map_err(|_| Said::Other(Failure::Local, "no request can be made".into()))?;
     sender.ready().await.map_err(broken)?;
     let response = sender.send_request(request).await.map_err(broken)?;
     let (seconds, body) = check(response)?;
@@ -274,7 +276,9 @@ async fn exchange(mut sender: Sender, uri: Uri, query: &Query) -> Result<Vec<u8>
             age::age(&mut octets, seconds);
             Ok(octets)
         }
-        _ => Err(Said::Other(Failure::Unfit, "what it replies is no answer to the question".into())),
+        _ => {
+            Err(Said::Other(Failure::Unfit, "what it replies is no answer to the question".into()))
+        }
     }
 }
 
@@ -292,8 +296,9 @@ fn check(response: Response<Incoming>) -> Result<(u32, Incoming), Said> {
     if !essence.eq_ignore_ascii_case(MESSAGE) {
         let shown: String = media_type.chars().take(SHOWN_MOST).collect();
         let shown = shown.escape_debug();
-        let reason =
-            format!("it replies with `{shown}` instead of {MESSAGE}: see whether the path is right");
+        let reason = format!(
+            "it replies with `{shown}` instead of {MESSAGE}: see whether the path is right"
+        );
         return Err(Said::Other(Failure::Unfit, reason));
     }
     Ok((age_of(&parts.headers), body))

@@ -125,9 +125,8 @@ impl Streams {
 
     /// Whether there is one that a question would not have to wait for.
     pub fn is_open(&self) -> bool {
-        let is_open = |connection: &Connection| {
-            !connection.orders.is_closed() && connection.pulse.is_open()
-        };
+        let is_open =
+            |connection: &Connection| !connection.orders.is_closed() && connection.pulse.is_open();
         self.open.lock().iter().any(is_open)
     }
 

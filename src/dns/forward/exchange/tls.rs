@@ -52,8 +52,7 @@ impl Tls {
         let speaking = |protocol: &[u8]| {
             let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
                 .with_protocol_versions(&[&TLS13, &TLS12])?;
-            let mut config =
-                config.with_root_certificates(roots.clone()).with_no_client_auth();
+            let mut config = config.with_root_certificates(roots.clone()).with_no_client_auth();
             config.alpn_protocols = vec![protocol.to_vec()];
             Ok::<_, Error>(Arc::new(config))
         };
@@ -61,12 +60,22 @@ impl Tls {
     }
 
     /// Opens connections for DNS over TLS.
-    pub(crate) fn for_dot(&self, addr: SocketAddr, name: &ServerName<'static>, trouble: &Arc<Trouble>) -> Opener {
+    pub(crate) fn for_dot(
+        &self,
+        addr: SocketAddr,
+        name: &ServerName<'static>,
+        trouble: &Arc<Trouble>,
+    ) -> Opener {
         Opener::new(self.dot.clone(), addr, name, trouble)
     }
 
     /// Opens connections for HTTP/2.
-    pub(crate) fn for_h2(&self, addr: SocketAddr, name: &ServerName<'static>, trouble: &Arc<Trouble>) -> Opener {
+    pub(crate) fn for_h2(
+        &self,
+        addr: SocketAddr,
+        name: &ServerName<'static>,
+        trouble: &Arc<Trouble>,
+    ) -> Opener {
         Opener::new(self.h2.clone(), addr, name, trouble)
     }
 }
