@@ -198,7 +198,8 @@ fn certificate(wrong: &CertificateError, name: &str) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet: see whether this system's clock is right".into()
         }
-        CertificateError::UnknownIssuer => {
+        // A CA that has the name of one that is trusted, and is another, makes the signature bad.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "its certificate comes from a CA that is not trusted here: name that CA's certificate in forward.ca_file"
                 .into()
         }
