@@ -11,9 +11,12 @@ use std::sync::Arc;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use rollcall::answer::ahead::{Ahead, look_ahead};
+use rollcall::answer::clients::{Clients, Settings};
+use rollcall::answer::cookie::{Secrets, Shown};
 use rollcall::answer::decide::{Sources, decide};
 use rollcall::answer::encode::{Context, encode};
 use rollcall::answer::parse::parse;
+use rollcall::answer::rate::Limit;
 use rollcall::answer::{BATCH_QUERIES, Responder, Transport};
 use rollcall::registry::{
     Body, Command, Instance, InstanceId, LeaseTerm, PortName, Registry, ServiceName,
@@ -50,6 +53,53 @@ fn respond(bencher: Bencher, kind: &str) {
                 black_box(answers.respond(nth, query, peer, Transport::Udp, &mut out));
             }
         });
+    });
+}
+
+/// Queries without an OPT record, with one, and with a client cookie in it, at a server with cookies and a limit that nobody
+/// reaches.
+#[divan::bench(args = ["A", "A OPT", "A cookie"])]
+fn respond_to_clients(bencher: Bencher, kind: &str) {
+    let settings = Settings {
+        secrets: Some(Secrets::new([7; 16])),
+        limit: Limit::per_second(1_000_000_000),
+        ..Settings::default()
+    };
+    let clients = Arc::new(Clients::new(settings, [u128::MAX / 3, 5]));
+    let mut responder = Responder::new(view(SERVICES, 5), &Shared::default()).with_clients(clients);
+    let options: &[u8] = match kind {
+        "A OPT" => b"\0\0\x29\x04\xd0\0\0\0\0\0\0",
+        "A cookie" => b"\0\0\x29\x04\xd0\0\0\0\0\0\x0c\0\x0a\0\x08abcdefgh",
+        _ => b"",
+    };
+    let mut batches = batches("A");
+    for query in batches.iter_mut().flatten().filter(|_| !options.is_empty()) {
+        query[11] = 1;
+        query.extend(options);
+    }
+    let mut out = [0; 1_232];
+    let mut turn = 0;
+    bencher.counter(ItemsCount::new(BATCH_QUERIES)).bench_local(|| {
+        let batch = &batches[turn % batches.len()];
+        turn += 1;
+        responder.batch(NOW, |answers| {
+            answers.look_ahead(batch.iter().map(|query| &**query));
+            for (nth, query) in batch.iter().enumerate() {
+                black_box(answers.respond(nth, query, peer(), Transport::Udp, &mut out));
+            }
+        });
+    });
+}
+
+/// A server cookie for a client without one: a SipHash-2-4 of 20 octets, and what is around it.
+#[divan::bench]
+fn judge_cookie(bencher: Bencher) {
+    let secrets = Secrets::new([7; 16]);
+    let shown = Shown::read(b"abcdefgh").unwrap();
+    bencher.counter(ItemsCount::new(BATCH_QUERIES)).bench_local(|| {
+        for now in 0..32 {
+            black_box(secrets.judge(black_box(&shown), peer().ip(), now));
+        }
     });
 }
 

@@ -90,6 +90,8 @@ pub struct DnsFigures {
     pub truncated: u64,
     /// Messages that got no reply.
     pub dropped: u64,
+    /// Queries over UDP that were beyond their network's limit.
+    pub limited: u64,
 }
 
 /// Writes the figures in the OpenMetrics text format.
@@ -133,7 +135,9 @@ impl Families<'_> {
             dns.replies.iter().map(|(t, r, n)| ([("transport", *t), ("rcode", *r)], *n)).collect();
         self.counters("dns_replies", "Replies by transport and response code.", &replies)?;
         self.counter("dns_truncated", "Replies sent with TC=1.", dns.truncated)?;
-        self.counter("dns_dropped", "Messages that got no reply.", dns.dropped)
+        self.counter("dns_dropped", "Messages that got no reply.", dns.dropped)?;
+        let help = "Queries over UDP not answered in full: their network was over rate_limit.";
+        self.counter("dns_limited", help, dns.limited)
     }
 
     fn registrar(&mut self, figures: &Figures) -> fmt::Result {
@@ -287,6 +291,7 @@ mod tests {
                 replies: vec![("udp", "NOERROR", 33)],
                 truncated: 34,
                 dropped: 35,
+                limited: 39,
             },
             tcp_connections: vec![("dns", 36), ("http", 37)],
             counters: vec![("datagrams_forged", "Datagrams without a valid mac.", 38)],
@@ -300,6 +305,7 @@ rollcall_dns_queries_total{{transport="tcp",type="SRV"}} 32
 rollcall_dns_replies_total{{transport="udp",rcode="NOERROR"}} 33
 rollcall_dns_truncated_total 34
 rollcall_dns_dropped_total 35
+rollcall_dns_limited_total 39
 rollcall_changes_total 7
 rollcall_renewals_total 8
 rollcall_unknown_renewals_total 9

@@ -11,6 +11,9 @@ use std::sync::{Arc, mpsc};
 use parking_lot::RwLock;
 use rollcall::access::key::{Key, Keys};
 use rollcall::access::{Access, Action, Principal};
+use rollcall::answer::clients::{Clients, Settings as ClientSettings};
+use rollcall::answer::cookie::Secrets;
+use rollcall::answer::rate::Limit;
 use rollcall::answer::{Reply, Responder, Transport};
 use rollcall::api::datagram::{Door, Handled, MAX_LINE_OCTETS, Settings};
 use rollcall::config::Lease;
@@ -213,6 +216,35 @@ fn no_query_allocates() {
     let before = CALLS.get();
     drop(Box::new(1));
     assert!(CALLS.get() >= before + 2, "allocations are counted");
+}
+
+/// With a name, cookies and a limit, below it and beyond it.
+#[test]
+fn no_query_with_options_allocates() {
+    let settings = ClientSettings {
+        nsid: b"here"[..].into(),
+        secrets: Some(Secrets::new([7; 16])),
+        limit: Limit::per_second(4),
+        ..ClientSettings::default()
+    };
+    let clients = Arc::new(Clients::new(settings, [11, 13]));
+    let mut responder = Responder::new(view(), &Shared::default()).with_clients(clients);
+    let mut out = vec![0; 65_535];
+    let mut query = query("web.svc.internal.", 1);
+    let options = b"\0\x03\0\0\0\x0a\0\x08abcdefgh";
+    *query.last_mut().unwrap() = u8::try_from(options.len()).unwrap();
+    query.extend(options);
+    let _ = ask(&mut responder, &query, Transport::Tcp, &mut out);
+    let mut codes = Vec::new();
+    for turn in 0..8 {
+        let before = CALLS.get();
+        let reply = ask(&mut responder, &query, Transport::Udp, &mut out);
+        assert_eq!(CALLS.get() - before, 0, "query {turn}");
+        assert!(matches!(reply, Reply::Len(_)));
+        codes.push(out[3] & 15);
+    }
+    // The low bits of BADCOOKIE (23).
+    assert_eq!(codes, [0, 0, 0, 0, 0, 7, 7, 7]);
 }
 
 fn ask(responder: &mut Responder, query: &[u8], transport: Transport, out: &mut [u8]) -> Reply {

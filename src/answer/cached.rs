@@ -4,6 +4,7 @@ use super::Transport;
 use super::edns::ExtendedError;
 use super::frame::{Encoded, Flags, Frame};
 use super::parse::Query;
+use super::recursion::Found;
 use super::writer::{Full, Section, Writer};
 use crate::cache::{self, Entry, Fitting, Mark};
 use crate::view::LeaseTime;
@@ -26,13 +27,13 @@ pub enum Age {
 /// buffer is smaller than it must be, or the entry is about another name.
 #[inline]
 pub fn encode(
-    entry: &Entry,
-    age: Age,
+    found: &Found<'_>,
     query: &Query<'_>,
     now: LeaseTime,
     transport: Transport,
     out: &mut [u8],
 ) -> Result<Encoded, Full> {
+    let Found { entry, age, rule, .. } = *found;
     let name = query.question.as_ref().map(|question| question.name.wire());
     // Pointers in the entry lead into the question.
     if name != Some(entry.name()) {
@@ -40,7 +41,8 @@ pub fn encode(
     }
     let head = entry.head();
     let error = extended_error(entry, age);
-    let (frame, mut writer) = Frame::begin(query, transport, head.rcode.into(), error, out)?;
+    let (frame, mut writer) =
+        Frame::begin(query, transport, head.rcode.into(), error, || rule.into(), out)?;
     let fitting = entry.fitting(writer.room());
     let start = writer.len();
     writer.put_records(Section::Answer, fitting.count(cache::Section::Answer), fitting.octets)?;

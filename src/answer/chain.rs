@@ -10,6 +10,7 @@ use super::encode::{Body, Context};
 use super::frame::{Encoded, Flags, Frame};
 use super::parse::{CLASS_IN, Query, Question};
 use super::recursion::{Beyond, Found, Wanted, can_be_asked, question};
+use super::rule::Rules;
 use super::writer::{Full, Owner, Section};
 use crate::answer::ahead::Ahead;
 use crate::cache::{self, Record};
@@ -157,7 +158,18 @@ pub fn encode(
         Part::Ours(answer) => answer.extended_error(),
         Part::Theirs(found) => cached::extended_error(found.entry, found.age),
     });
-    let (frame, writer) = Frame::begin(query, context.transport, chain.rcode(), error, out)?;
+    let rules = || {
+        let mut rules = Rules::default();
+        for part in chain.iter() {
+            match part {
+                Part::Ours(answer) => rules.add_own(answer),
+                Part::Theirs(found) => rules.add(found.rule),
+            }
+        }
+        rules
+    };
+    let rcode = chain.rcode();
+    let (frame, writer) = Frame::begin(query, context.transport, rcode, error, rules, out)?;
     let mut body = Body::new(writer, context, query);
     let written = chain.iter().try_for_each(|part| match part {
         Part::Ours(answer) => body.write(answer),

@@ -33,9 +33,12 @@ const OTHER: usize = TYPES.len();
 const NONE: usize = TYPES.len() + 1;
 
 /// The names of the response codes that we give.
-pub const RCODE_NAMES: [&str; 7] =
-    ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "BADVERS"];
-const BADVERS: usize = RCODE_NAMES.len() - 1;
+pub const RCODE_NAMES: [&str; 8] =
+    ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "BADVERS", "BADCOOKIE"];
+const BADVERS: usize = RCODE_NAMES.len() - 2;
+const BADCOOKIE: usize = RCODE_NAMES.len() - 1;
+/// The number of the code that says BADCOOKIE (RFC 7873, section 8).
+const BADCOOKIE_CODE: u16 = 23;
 
 /// The names of the transports, in the order in which they are counted.
 pub const TRANSPORT_NAMES: [&str; 2] = ["udp", "tcp"];
@@ -50,6 +53,7 @@ pub struct Counters {
     replies: [[AtomicU64; RCODE_NAMES.len()]; 2],
     truncated: [AtomicU64; 2],
     dropped: [AtomicU64; 2],
+    limited: AtomicU64,
 }
 
 /// Counters of all workers, summed up. The first index is the transport, see [`TRANSPORT_NAMES`].
@@ -61,9 +65,11 @@ pub struct Totals {
     pub replies: [[u64; RCODE_NAMES.len()]; 2],
     /// Replies in which something did not fit that belongs into them.
     pub truncated: [u64; 2],
-    /// Messages that got no reply: they were no queries, came from an address or port that nobody asks from, or the
-    /// buffer had no room for a reply's header and question.
+    /// Messages that got no reply: they were no queries, came from an address or port that nobody asks from, the client's
+    /// network was over its limit, or the buffer had no room for a reply's header and question.
     pub dropped: [u64; 2],
+    /// Queries over UDP that were not answered in full because their client's network was over its limit.
+    pub limited: u64,
 }
 
 impl Counters {
@@ -78,10 +84,17 @@ impl Counters {
 
     /// Counts a reply.
     pub(super) fn reply(&self, transport: Transport, rcode: u16, truncated: bool) {
-        add(self.replies[transport as usize].get(usize::from(rcode).min(BADVERS)));
+        let place =
+            if rcode == BADCOOKIE_CODE { BADCOOKIE } else { usize::from(rcode).min(BADVERS) };
+        add(self.replies[transport as usize].get(place));
         if truncated {
             add(self.truncated.get(transport as usize));
         }
+    }
+
+    /// Counts a query that is over the limit.
+    pub(super) fn limited(&self) {
+        add(Some(&self.limited));
     }
 
     /// Counts a message without a reply.
@@ -100,6 +113,7 @@ pub fn sum(all: &[Arc<Counters>]) -> Totals {
         }
         sum_up(&mut totals.truncated, &counters.truncated);
         sum_up(&mut totals.dropped, &counters.dropped);
+        totals.limited += counters.limited.load(Ordering::Relaxed);
     }
     totals
 }

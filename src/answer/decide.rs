@@ -78,6 +78,12 @@ pub enum End<'a> {
     Prohibited,
     /// We do not answer such questions.
     Refused,
+    /// There is no question: the client asks for a cookie.
+    NoQuestion,
+    /// The client's network is over its limit: whoever is there asks again over TCP.
+    Limited,
+    /// The client is to ask again with the cookie that it gets.
+    BadCookie,
     /// The query was not as it should be.
     Problem(Problem),
 }
@@ -149,7 +155,8 @@ impl<'a> From<End<'a>> for Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// The response code (RFC 1035, section 4.1.1; RFC 6891, section 9).
+    /// The response code (RFC 1035, section 4.1.1; RFC 6891, section 9; RFC 7873,
+    /// section 8).
     pub fn rcode(&self) -> u16 {
         match self.end {
             End::Problem(Problem::FormErr) => 1,
@@ -158,6 +165,7 @@ impl Answer<'_> {
             End::Problem(Problem::NotImp) => 4,
             End::NotOurs | End::Prohibited | End::Refused => 5,
             End::Problem(Problem::BadVers) => 16,
+            End::BadCookie => 23,
             _ => 0,
         }
     }
@@ -166,7 +174,8 @@ impl Answer<'_> {
     pub fn is_authoritative(&self) -> bool {
         match self.end {
             End::NotReady | End::NotOurs | End::AnyOfOthers | End::Prohibited => false,
-            End::Refused | End::Problem(_) => false,
+            End::Refused | End::NoQuestion | End::Limited | End::BadCookie => false,
+            End::Problem(_) => false,
             End::Referral { .. } => !self.links.is_empty(),
             _ => true,
         }

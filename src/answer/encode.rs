@@ -9,6 +9,7 @@ use super::decide::{Answer, End, RegistryRRset, Sources};
 use super::frame::{Encoded, Flags, Frame};
 use super::parse::{HEADER, Query};
 use super::registered::{self, For, addresses, services};
+use super::rule::Rules;
 use super::writer::{Full, Section, Writer};
 use crate::view::wire::MAX_NAME;
 use crate::view::zones::{FileRRset, Kind, Zone, types};
@@ -44,8 +45,13 @@ pub fn encode(
     answer: &Answer<'_>,
     out: &mut [u8],
 ) -> Result<Encoded, Full> {
-    let (frame, writer) =
-        Frame::begin(query, context.transport, answer.rcode(), answer.extended_error(), out)?;
+    let rules = || {
+        let mut rules = Rules::default();
+        rules.add_own(answer);
+        rules
+    };
+    let (rcode, error) = (answer.rcode(), answer.extended_error());
+    let (frame, writer) = Frame::begin(query, context.transport, rcode, error, rules, out)?;
     let mut body = Body::new(writer, context, query);
     let truncated = body.write(answer).is_err();
     let is_authoritative = answer.is_authoritative();
@@ -111,8 +117,10 @@ impl<'a, 'b> Body<'a, 'b> {
                 self.soa(Section::Authority, zone, zone.negative_ttl())
             }
             End::Referral { zone, ns, octets } => self.referral(zone, ns, *octets),
+            End::Limited => Err(Full),
             End::Alias | End::Circle | End::NotReady | End::NotOurs => Ok(()),
             End::Prohibited | End::Refused | End::Problem(_) => Ok(()),
+            End::NoQuestion | End::BadCookie => Ok(()),
         }
     }
 

@@ -1,8 +1,9 @@
 //! What every reply has around its records: the header, the question, OPT.
 
 use super::Transport;
-use super::edns::{self, ExtendedError, OPT_MOST, opt_record};
+use super::edns::{self, ExtendedError, OptRecord};
 use super::parse::{HEADER, Query};
+use super::rule::Rules;
 use super::writer::{Full, Writer};
 
 /// The flags of a header's third and fourth octet (RFC 1035, section 4.1.1; RFC 4035, section 3.2.3).
@@ -38,42 +39,50 @@ pub struct Flags {
 pub struct Frame<'q> {
     query: &'q Query<'q>,
     rcode: u16,
-    opt: [u8; OPT_MOST],
-    opt_len: usize,
+    opt: Option<OptRecord<'q>>,
 }
 
 impl<'q> Frame<'q> {
     /// Begins a reply in `out`, up to the question's end: the writer has room for the records that may follow, the
-    /// room of OPT is kept. An error: not even the question fits, the buffer is smaller than it must be.
+    /// room of OPT is kept; `rules` says which rules answer, if that is asked. An error: not even the question fits, the buffer is smaller than it must be.
     #[inline]
     pub fn begin<'b>(
         query: &'q Query<'q>,
         transport: Transport,
         rcode: u16,
         error: Option<ExtendedError>,
+        rules: impl FnOnce() -> Rules,
         out: &'b mut [u8],
     ) -> Result<(Self, Writer<'b>), Full> {
-        let (opt, opt_len) =
-            query.edns.map_or(([0; OPT_MOST], 0), |edns| opt_record(edns, rcode, error));
-        let limit = edns::limit(transport, query.edns).min(out.len());
-        let mut writer = Writer::new(out, limit.checked_sub(opt_len).ok_or(Full)?);
+        let carried = &query.carried;
+        let opt = query.edns.as_ref().map(|edns| OptRecord {
+            dnssec_ok: edns.dnssec_ok,
+            rcode,
+            error,
+            rules: if carried.tells_rule { rules() } else { Rules::default() },
+            carried,
+        });
+        let kept = opt.as_ref().map_or(0, OptRecord::octets);
+        let limit = edns::limit(transport, query.edns.as_ref()).min(out.len());
+        let mut writer = Writer::new(out, limit.checked_sub(kept).ok_or(Full)?);
         writer.put(&[0; HEADER])?;
         if let Some(question) = &query.question {
             writer.put(question.verbatim)?;
         }
-        Ok((Self { query, rcode, opt, opt_len }, writer))
+        Ok((Self { query, rcode, opt }, writer))
     }
 
     /// Ends a reply: OPT, and the header.
     #[inline]
     pub fn finish(self, mut writer: Writer<'_>, flags: Flags) -> Result<Encoded, Full> {
-        let opt = self.opt.get(..self.opt_len).unwrap_or_default();
-        writer.give_room(opt.len());
-        writer.put(opt)?;
+        if let Some(opt) = &self.opt {
+            writer.give_room(opt.octets());
+            opt.write(&mut writer)?;
+        }
 
         let query = self.query;
         let [answers, authorities, additionals] = writer.counts();
-        let additionals = additionals.saturating_add(u16::from(!opt.is_empty()));
+        let additionals = additionals.saturating_add(u16::from(self.opt.is_some()));
         let questions = u16::from(query.question.is_some());
         let bit = |is: bool, bit: u8| if is { bit } else { 0 };
         let third =

@@ -6,12 +6,16 @@
 pub mod ahead;
 pub mod parse;
 mod edns;
+pub mod cookie;
+pub mod rate;
+pub mod clients;
 pub mod decide;
 mod frame;
 pub mod encode;
 pub mod cached;
 pub mod recursion;
 mod chain;
+pub mod rule;
 mod registered;
 mod additional;
 mod writer;
@@ -28,6 +32,7 @@ use crate::view::{LeaseTime, View, Zones};
 use ahead::Ahead;
 pub use ahead::BATCH_QUERIES;
 use chain::Chain;
+use clients::{Admission, Admitted, Clients};
 pub use counters::Counters;
 use decide::{Answer, End, Sources};
 pub use edns::UDP_MOST;
@@ -66,22 +71,31 @@ pub struct Responder {
     view: Arc<View>,
     zones: Hand<Zones>,
     recursion: Hand<Recursion>,
+    clients: clients::Hand,
     counters: Arc<Counters>,
     /// Where the names that a batch asks for are read into.
     names: Box<[Name; BATCH_QUERIES]>,
 }
 
 impl Responder {
-    /// A responder that answers from `view`, and looks names of others up as `recursion` says.
+    /// A responder that answers from `view`, and looks names of others up as `recursion` says; without cookies, limits and
+    /// a name of its own.
     pub fn new(view: Arc<View>, recursion: &Shared<Recursion>) -> Self {
         let (zones, recursion) = (view.zones_hand(), recursion.hand());
         Self {
             view,
             zones,
             recursion,
+            clients: clients::Hand::new(Arc::default()),
             counters: Arc::default(),
             names: Box::new([const { Name::ROOT }; BATCH_QUERIES]),
         }
+    }
+
+    /// The same, treating clients as all responders with these `clients` do.
+    #[must_use]
+    pub fn with_clients(self, clients: Arc<Clients>) -> Self {
+        Self { clients: clients::Hand::new(clients), ..self }
     }
 
     /// What it counts.
@@ -95,11 +109,13 @@ impl Responder {
         let loaded = self.view.loaded();
         let (reader, zones) = (self.view.read(), self.zones.hold());
         let recursion = self.recursion.hold();
+        self.clients.refresh();
         work(&mut Batch {
             sources: Sources { reader: &reader, zones: &zones, loaded },
             view: &self.view,
             recursion: &recursion,
             cached: OnceCell::new(),
+            clients: &self.clients,
             counters: &self.counters,
             names: &mut self.names,
             ahead: [Ahead::default(); BATCH_QUERIES],
@@ -115,6 +131,7 @@ pub struct Batch<'a> {
     recursion: &'a Recursion,
     /// The cache, pinned when it is first looked at.
     cached: OnceCell<cache::Reader<'a>>,
+    clients: &'a clients::Hand,
     counters: &'a Counters,
     names: &'a mut [Name; BATCH_QUERIES],
     ahead: [Ahead<'a>; BATCH_QUERIES],
@@ -179,13 +196,28 @@ impl<'a> Batch<'a> {
     ) -> Reply {
         let ahead = self.ahead.get(nth).copied().unwrap_or_default();
         let name = self.names.get(nth).filter(|_| ahead.is_read);
-        let Some(query) = parse::parse(query, peer, transport, name) else {
+        let Some(mut query) = parse::parse(query, peer, transport, name) else {
             self.counters.dropped(transport);
             return Reply::Drop;
         };
         self.counters.query(transport, query.question.as_ref().map(|question| question.rtype));
+        let Admitted { admission, is_limited } =
+            self.clients.admit(&mut query, peer.ip(), transport, self.now);
+        if is_limited {
+            self.counters.limited();
+        }
+        let end = match (query.problem, admission) {
+            (_, Admission::Drop) => {
+                self.counters.dropped(transport);
+                return Reply::Drop;
+            }
+            (Some(problem), _) => Some(End::Problem(problem)),
+            (None, Admission::BadCookie) => Some(End::BadCookie),
+            (None, Admission::Limited) => Some(End::Limited),
+            (None, Admission::Full) => None,
+        };
         let aid = Aid { known: &[], mode: Mode::Usual };
-        match self.write(&query, &ahead, peer, transport, aid, out) {
+        match self.write(&query, end, &ahead, peer, transport, aid, out) {
             Ok(Written { reply, rcode, is_due }) => {
                 self.counters.reply(transport, rcode, reply.truncated);
                 if is_due { Reply::Due(reply.len) } else { Reply::Len(reply.len) }
@@ -210,8 +242,12 @@ impl<'a> Batch<'a> {
         self.look_ahead(std::iter::once(query));
         let [ahead, ..] = self.ahead;
         let name = self.names.first().filter(|_| ahead.is_read);
-        let Some(query) = parse::parse(query, peer, transport, name) else { return Resumed::Drop };
-        match self.write(&query, &ahead, peer, transport, aid, out) {
+        let Some(mut query) = parse::parse(query, peer, transport, name) else {
+            return Resumed::Drop;
+        };
+        self.clients.admit_again(&mut query, peer.ip());
+        let end = query.problem.map(End::Problem);
+        match self.write(&query, end, &ahead, peer, transport, aid, out) {
             Ok(Written { reply, rcode, .. }) => {
                 // What is only asked for anew was counted when it was sent.
                 if aid.mode != Mode::Refresh {
@@ -224,10 +260,13 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Writes a reply: `end`, if that is known without looking at the question.
     #[inline]
+    #[allow(clippy::too_many_arguments)]
     fn write(
         &self,
         query: &Query<'_>,
+        end: Option<End<'_>>,
         ahead: &Ahead<'_>,
         peer: SocketAddr,
         transport: Transport,
@@ -235,9 +274,11 @@ impl<'a> Batch<'a> {
         out: &mut [u8],
     ) -> Result<Written, Unwritten> {
         let cache = self.recursion.cache_for(peer.ip());
-        let answer: Answer<'_> = match (query.problem, &query.question) {
+        let answer: Answer<'_> = match (end, &query.question) {
+            (Some(end), _) => end.into(),
             (None, Some(question)) => decide::decide(self.sources, question, ahead),
-            (problem, _) => End::Problem(problem.unwrap_or(parse::Problem::FormErr)).into(),
+            (None, None) if query.carried.cookie.is_some() => End::NoQuestion.into(),
+            (None, None) => End::Problem(parse::Problem::FormErr).into(),
         };
         let context = Context {
             sources: self.sources,
@@ -293,11 +334,11 @@ impl<'a> Batch<'a> {
             let asked = recursion::question(query, question.name, question.rtype);
             let found = beyond.find(asked);
             let found = found.ok_or_else(|| Unwritten::Missing(chain::wanted(&asked)))?;
-            let recursion::Found { entry, age, is_due } = found;
-            if !entry.head().leads_on {
+            let head = found.entry.head();
+            if !head.leads_on {
                 let Context { now, transport, .. } = context;
-                let reply = cached::encode(entry, age, query, now, transport, out)?;
-                return Ok(Written { reply, rcode: entry.head().rcode.into(), is_due });
+                let reply = cached::encode(&found, query, now, transport, out)?;
+                return Ok(Written { reply, rcode: head.rcode.into(), is_due: found.is_due });
             }
         }
         let chain = chain::follow(self.sources, &beyond, query, question, answer);

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use super::Transport;
-use super::edns::Edns;
+use super::edns::{Carried, Edns};
 use crate::view::wire::{self, Name};
 use crate::view::zones::types;
 
@@ -41,10 +41,12 @@ pub struct Query<'q> {
     pub cd: u8,
     /// Whether the client wants to be told what was validated: AD, or DO (RFC 6840, section 5.8).
     pub wants_ad: bool,
-    /// The question, if it could be read.
+    /// The question, if it could be read. None without a problem: only a cookie is asked for.
     pub question: Option<Question<'q>>,
     /// The OPT record, if there is one.
     pub edns: Option<Edns>,
+    /// What the reply's OPT record is to carry: nothing, until somebody has looked at what this one asks for.
+    pub carried: Carried<'q>,
     /// What is wrong with the query, if so.
     pub problem: Option<Problem>,
 }
@@ -101,6 +103,7 @@ pub fn parse<'q>(
         wants_ad: more_flags & AD != 0,
         question: None,
         edns: None,
+        carried: Carried::default(),
         problem: None,
     };
     let &[q0, q1, an0, an1, ns0, ns1, ar0, ar1] = counts;
@@ -141,16 +144,20 @@ impl<'q> Query<'q> {
         counts: &Counts,
         name: Option<&'q Name>,
     ) -> Result<(), Problem> {
-        // Exactly one question (RFC 9619).
-        if counts.questions != 1 {
-            return Err(Problem::FormErr);
-        }
         let mut rest = Rest(message.get(HEADER..).unwrap_or_default());
-        let question = name.and_then(|name| rest.question(name)).ok_or(Problem::FormErr)?;
-        let rtype = question.rtype;
-        self.question = Some(question);
+        // One question (RFC 9619), or none and a cookie.
+        let rtype = match counts.questions {
+            0 => None,
+            1 => {
+                let question = name.and_then(|name| rest.question(name)).ok_or(Problem::FormErr)?;
+                let rtype = question.rtype;
+                self.question = Some(question);
+                Some(rtype)
+            }
+            _ => return Err(Problem::FormErr),
+        };
         // Only a question for changes brings a record along (RFC 1995, section 3).
-        let authorities_at_most = if rtype == types::IXFR { 1 } else { 0 };
+        let authorities_at_most = if rtype == Some(types::IXFR) { 1 } else { 0 };
         if counts.answers != 0
             || counts.authorities > authorities_at_most
             || counts.additionals > MAX_RECORDS
@@ -166,10 +173,16 @@ impl<'q> Query<'q> {
                 self.read_opt(&record)?;
             }
         }
-        let not_a_question = matches!(rtype, types::OPT | types::TSIG | types::TKEY);
-        match (rest.0, self.edns) {
+        let asks_nothing = match rtype {
+            Some(rtype) => matches!(rtype, types::OPT | types::TSIG | types::TKEY),
+            // Only who asks for a cookie need not have a question (RFC 7873, section 5.4).
+            None => {
+                self.edns.as_ref().is_none_or(|edns| edns.version == 0 && edns.cookie.is_none())
+            }
+        };
+        match (rest.0, &self.edns) {
             ([_, ..], _) => Err(Problem::FormErr),
-            ([], _) if not_a_question => Err(Problem::FormErr),
+            ([], _) if asks_nothing => Err(Problem::FormErr),
             ([], Some(edns)) if edns.version > 0 => Err(Problem::BadVers),
             ([], _) => Ok(()),
         }
@@ -178,7 +191,7 @@ impl<'q> Query<'q> {
     /// There is one OPT record at most, and it belongs to the root (RFC 6891, section 6.1.1).
     fn read_opt(&mut self, record: &OtherRecord<'_>) -> Result<(), Problem> {
         let edns = Edns::read(record.class, record.ttl, record.rdata);
-        match (self.edns, edns) {
+        match (&self.edns, edns) {
             (None, Some(edns)) if record.owner_is_root => {
                 self.wants_ad |= edns.dnssec_ok;
                 self.edns = Some(edns);

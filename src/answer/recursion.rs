@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::cached::Age;
 use super::decide::{Answer, End};
 use super::parse::Query;
+use super::rule::Rule;
 use crate::access::Prefixes;
 use crate::cache::{self, Cache, Entry, Lookup};
 use crate::view::LeaseTime;
@@ -37,6 +38,8 @@ pub struct Known {
     pub wanted: Wanted,
     /// The answer.
     pub entry: Arc<Entry>,
+    /// Who gave it.
+    pub rule: Rule,
 }
 
 /// A question of others that has to be asked upstream before a query can be answered: the query's own, or one that an
@@ -99,6 +102,8 @@ pub struct Found<'a> {
     pub entry: &'a Entry,
     /// Whether it holds.
     pub age: Age,
+    /// Who gave it.
+    pub rule: Rule,
     /// Whether it is to be asked for anew all the same.
     pub is_due: bool,
 }
@@ -113,7 +118,7 @@ impl<'a> Beyond<'a, '_> {
             return Some(learnt);
         }
         let reader = self.reader.get_or_init(|| self.cache.read());
-        let found = |entry, age, is_due| Some(Found { entry, age, is_due });
+        let found = |entry, age, is_due| Some(Found { entry, age, rule: Rule::Cache, is_due });
         match (reader.look_up(question, self.now), self.mode) {
             (Lookup::Fresh(entry) | Lookup::Due(entry), Mode::Refresh)
                 if entry.is_ending(self.now) =>
@@ -131,7 +136,7 @@ impl<'a> Beyond<'a, '_> {
 
     fn known(&self, question: &cache::Question<'_>) -> Option<Found<'a>> {
         let known = self.known.iter().find(|known| known.wanted.is(question))?;
-        Some(Found { entry: &known.entry, age: Age::Fresh, is_due: false })
+        Some(Found { entry: &known.entry, age: Age::Fresh, rule: known.rule, is_due: false })
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) fn config(dns: &str) -> config::Config {
             tcp_max_connections: 1,
             tcp_max_per_client: 1,
             tcp_idle_secs: 1,
+            nsid: String::new(),
+            cookie_secret_file: None,
         },
         http: config::Http {
             listen: vec!["127.0.0.1:8053".parse().unwrap()],
@@ -39,6 +41,10 @@ pub(super) fn config(dns: &str) -> config::Config {
         udp: config::Udp { listen: Vec::new(), key_files: Vec::new(), insecure_unsigned: false },
         lease: config::Lease { default_secs: 30, min_secs: 2, max_secs: 86_400 },
         answers: config::Answers { ttl_secs: 5, max_answers: 0, negative_ttl_secs: 2 },
+        rate_limit: config::RateLimit {
+            responses_per_second: 0,
+            exempt: crate::access::Prefixes::default(),
+        },
         services: BTreeMap::new(),
         forward: config::Forward::default(),
         store: config::Store { data_dir: "data".into() },

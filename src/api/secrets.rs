@@ -1,9 +1,10 @@
-//! The doors' secrets, read from their files at the start and at a reload.
+//! The doors' secrets, and that of cookies, read from their files at the start and at a reload.
 
 use std::path::{Path, PathBuf};
 
 use crate::access::Token;
 use crate::access::key::Key;
+use crate::answer::cookie::{SECRET_OCTETS, Secrets};
 use crate::config::Http;
 use crate::secret;
 
@@ -22,6 +23,13 @@ pub fn load_keys(files: &[PathBuf]) -> Result<Vec<Key>, String> {
         key.map_err(|reason| said("udp.key_files", path, &reason))
     };
     files.iter().map(read).collect()
+}
+
+/// Reads the secret that DNS cookies are made with, if the configuration names one.
+pub fn load_cookie_secret(file: Option<&Path>) -> Result<Option<[u8; SECRET_OCTETS]>, String> {
+    let Some(path) = file else { return Ok(None) };
+    let secret = secret::read(path).and_then(|text| Secrets::parse(&text));
+    secret.map(Some).map_err(|reason| said("dns.cookie_secret_file", path, &reason))
 }
 
 /// The reasons of `secret` name the file already.
@@ -68,6 +76,25 @@ mod tests {
                 error.contains(reason) && error.contains(&path.display().to_string()),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn the_secret_of_cookies_is_one_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let digits = "0f".repeat(16);
+        let load = |path: Option<PathBuf>| load_cookie_secret(path.as_deref());
+        assert_eq!(load(None), Ok(None));
+        let good = file(&dir, "good", &format!("{digits}\n"), 0o600);
+        assert_eq!(load(Some(good)), Ok(Some([15; SECRET_OCTETS])));
+        for (path, reason) in [
+            (file(&dir, "open", &digits, 0o604), "chmod 600"),
+            (file(&dir, "half", "0f", 0o600), "32 hexadecimal digits"),
+            (dir.path().join("none"), "No such file"),
+        ] {
+            let error = load(Some(path)).unwrap_err();
+            assert!(error.starts_with("dns.cookie_secret_file"), "{error}");
+            assert!(error.contains(reason), "{error}");
         }
     }
 }

@@ -135,6 +135,9 @@ fn show(server: SocketAddr, asked: &Asked, mut out: impl Write) -> io::Result<()
     for error in &reply.errors {
         writeln!(out, ";; extended error {error}")?;
     }
+    if !reply.answered_by.is_empty() {
+        writeln!(out, ";; answered by: {}", reply.answered_by.join(", "))?;
+    }
     for (section, records) in sections(reply) {
         if !records.is_empty() {
             writeln!(out, "\n;; {section}")?;
@@ -157,6 +160,7 @@ fn as_json(server: SocketAddr, asked: &Asked) -> Value {
         "rcode": reply.rcode,
         "flags": reply.flags,
         "errors": errors.collect::<Vec<_>>(),
+        "answered_by": reply.answered_by,
         "server": server.to_string(),
         "transport": transport(asked),
         "octets": asked.octets,

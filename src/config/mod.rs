@@ -48,6 +48,8 @@ pub struct Config {
     pub lease: Lease,
     /// `[answers]`
     pub answers: Answers,
+    /// `[rate_limit]`
+    pub rate_limit: RateLimit,
     /// `[services.NAME]`: what one service has differently.
     pub services: BTreeMap<String, ServiceAnswers>,
     /// `[forward]`
@@ -102,6 +104,10 @@ pub struct Dns {
     pub tcp_max_per_client: usize,
     /// Seconds after which a TCP connection without a query is closed.
     pub tcp_idle_secs: u64,
+    /// What the server calls itself to who asks, as NSID; empty: nothing.
+    pub nsid: String,
+    /// A file with the secret that cookies are made with; `None`: a random one.
+    pub cookie_secret_file: Option<PathBuf>,
 }
 
 /// The HTTP door.
@@ -148,6 +154,15 @@ pub struct Answers {
     pub max_answers: u32,
     /// The TTL of "there is no such name or record", in seconds.
     pub negative_ttl_secs: u32,
+}
+
+/// How much is answered over UDP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Answers a second that a client's network gets; 0: as many as it asks for.
+    pub responses_per_second: u32,
+    /// Networks without a limit.
+    pub exempt: Prefixes,
 }
 
 /// How one service's answers are made.

@@ -39,6 +39,7 @@ raw! {
         udp: RawUdp,
         lease: RawLease,
         answers: RawAnswers,
+        rate_limit: RawRateLimit,
         services: BTreeMap<Spanned<String>, RawService>,
         forward: RawForward,
         store: RawStore,
@@ -55,6 +56,8 @@ raw! {
         tcp_max_connections: Given<i64>,
         tcp_max_per_client: Given<i64>,
         tcp_idle_secs: Given<i64>,
+        nsid: Given<String>,
+        cookie_secret_file: Given<String>,
     }
     RawHttp {
         listen: List,
@@ -76,6 +79,10 @@ raw! {
         ttl_secs: Given<i64>,
         max_answers: Given<i64>,
         negative_ttl_secs: Given<i64>,
+    }
+    RawRateLimit {
+        responses_per_second: Given<i64>,
+        exempt: List,
     }
     RawService {
         ttl_secs: Given<i64>,

@@ -7,8 +7,8 @@ impl Config {
     /// What the running configuration (`self`) becomes when the file says `new`, and a line for the log for
     /// each setting that only a restart can change.
     ///
-    /// Zones, zone files, the addresses of `ns`, answers, services, forwarding, leases, the token, the keys and the log's
-    /// level change. Sockets, threads, the data directory and what a door lets in unasked stay.
+    /// Zones, zone files, the addresses of `ns`, the server's name, answers, limits on them, services, forwarding, leases,
+    /// the token, the keys, the cookies' secret and the log's level change. Sockets, threads, the data directory and what a door lets in unasked stay.
     pub fn reload_from(&self, new: &Config) -> (Config, Vec<String>) {
         let mut kept = Vec::new();
         let mut merged = Config {
@@ -17,12 +17,15 @@ impl Config {
                 zone_dir: new.dns.zone_dir.clone(),
                 reverse_zones: new.dns.reverse_zones.clone(),
                 ns_addresses: new.dns.ns_addresses.clone(),
+                nsid: new.dns.nsid.clone(),
+                cookie_secret_file: new.dns.cookie_secret_file.clone(),
                 ..self.dns.clone()
             },
             http: Http { token_file: new.http.token_file.clone(), ..self.http.clone() },
             udp: Udp { key_files: new.udp.key_files.clone(), ..self.udp.clone() },
             lease: new.lease,
             answers: new.answers,
+            rate_limit: new.rate_limit.clone(),
             services: new.services.clone(),
             forward: new.forward.clone(),
             store: self.store.clone(),
@@ -71,8 +74,18 @@ impl Config {
 
     fn note_kept(&self, new: &Config, kept: &mut Vec<String>) {
         // Taken apart in full: a new setting must be put on one of the two sides to compile.
-        let Config { dns, http, udp, lease: _, answers, services: _, forward: _, store, log } =
-            self;
+        let Config {
+            dns,
+            http,
+            udp,
+            lease: _,
+            answers,
+            rate_limit: _,
+            services: _,
+            forward: _,
+            store,
+            log,
+        } = self;
         let Answers { ttl_secs: _, max_answers: _, negative_ttl_secs: _ } = answers;
         let Dns {
             listen: dns_listen,
@@ -85,6 +98,8 @@ impl Config {
             tcp_max_connections,
             tcp_max_per_client,
             tcp_idle_secs,
+            nsid: _,
+            cookie_secret_file: _,
         } = dns;
         let Http { listen: http_listen, token_file: _, host_names, insecure_no_token } = http;
         let Udp { listen: udp_listen, key_files: _, insecure_unsigned } = udp;
@@ -127,7 +142,9 @@ mod tests {
         let new = load(
             "dns.listen = ['127.0.0.1:53']\ndns.zones = ['a']\nanswers.ttl_secs = 7\n\
              services.web.max_answers = 1\nlease.min_secs = 3\nhttp.token_file = '/t'\nlog.level = 'warn'\n\
-             dns.reverse_zones = ['10.in-addr.arpa']\nudp.key_files = ['/k']\nlog.json = true\n",
+             dns.reverse_zones = ['10.in-addr.arpa']\nudp.key_files = ['/k']\nlog.json = true\n\
+             dns.nsid = 'a'\ndns.cookie_secret_file = '/c'\n\
+             rate_limit = { responses_per_second = 1, exempt = ['10.0.0.0/8'] }\n",
         )
         .unwrap();
         let (merged, kept) = running.reload_from(&new);

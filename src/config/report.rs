@@ -112,7 +112,9 @@ fn look_around(config: &Config, probes: &mut Probes, report: &mut Report) {
     }
     let secrets = config.http.token_file.iter().map(|file| ("http.token_file", file));
     let keys = config.udp.key_files.iter().map(|file| ("udp.key_files", file));
-    for (key, file) in secrets.chain(keys) {
+    let cookies = config.dns.cookie_secret_file.iter();
+    let cookies = cookies.map(|file| ("dns.cookie_secret_file", file));
+    for (key, file) in secrets.chain(keys).chain(cookies) {
         report.note(&format!("{key} {}", file.display()), secret_file(file).map(|()| "readable"));
     }
     let data_dir = &config.store.data_dir;

@@ -9,9 +9,12 @@ use toml::Spanned;
 use super::check::{Checker, Number, Placed, values};
 use super::error::Place;
 use super::forward::Own;
-use super::raw::{Given, RawConfig, RawDns, RawHttp, RawLease, RawLog, RawService, RawUdp};
-use super::{Answers, Config, Dns, Http, Lease, Log, ServiceAnswers, Store, Udp};
+use super::raw::{
+    Given, RawConfig, RawDns, RawHttp, RawLease, RawLog, RawRateLimit, RawService, RawUdp,
+};
+use super::{Answers, Config, Dns, Http, Lease, Log, RateLimit, ServiceAnswers, Store, Udp};
 use super::{Environment, Overrides, key_id, names};
+use crate::access::{Prefix, Prefixes};
 use crate::nearest;
 use crate::registry::ServiceName;
 
@@ -26,6 +29,8 @@ const ZONE_DIR: &str = "zones";
 const LEVEL: &str = "info";
 /// What `log.level` may be, each with all before it.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+/// Octets of `dns.nsid`: it goes into replies that may have 512.
+const MAX_NSID: usize = 128;
 /// Services that may have settings of their own.
 const MAX_SERVICES: usize = 10_000;
 
@@ -55,6 +60,8 @@ numbers! {
     TTL_SECS: u32 = "answers.ttl_secs", 1 to 86400, 5;
     MAX_ANSWERS: u32 = "answers.max_answers", 0 to 1000, 0;
     NEGATIVE_TTL_SECS: u32 = "answers.negative_ttl_secs", 0 to 3600, 2;
+    // 200 machines in one network with 100 queries a second each.
+    RESPONSES_PER_SECOND: u32 = "rate_limit.responses_per_second", 0 to 10000000, 20000;
     CACHE_MIB: u32 = "forward.cache_mib", 1 to 65536, 64;
     // A week (RFC 8767 suggests one to three days, and lets operators choose).
     STALE_SECS: u32 = "forward.stale_secs", 0 to 604800, 86400;
@@ -87,6 +94,7 @@ impl Checker<'_> {
                 max_answers: self.number(&MAX_ANSWERS, &raw.answers.max_answers),
                 negative_ttl_secs: self.number(&NEGATIVE_TTL_SECS, &raw.answers.negative_ttl_secs),
             },
+            rate_limit: self.rate_limit(&raw.rate_limit),
             services: self.services(raw.services),
             forward,
             store: Store { data_dir: self.data_dir(&raw.store.data_dir, flags, environment) },
@@ -131,7 +139,36 @@ impl Checker<'_> {
             tcp_max_connections,
             tcp_max_per_client,
             tcp_idle_secs: self.number(&TCP_IDLE_SECS, &raw.tcp_idle_secs),
+            nsid: self.nsid(&raw.nsid),
+            cookie_secret_file: self.path("dns.cookie_secret_file", &raw.cookie_secret_file),
         }
+    }
+
+    fn nsid(&mut self, given: &Given<String>) -> String {
+        let Some(given) = given else { return String::new() };
+        let nsid = given.get_ref();
+        let wrong = if nsid.len() > MAX_NSID {
+            Some(format!("has {} octets, and may have {MAX_NSID}", nsid.len()))
+        } else if nsid.chars().any(char::is_control) {
+            Some("has control characters, which would end up on terminals".into())
+        } else {
+            None
+        };
+        if let Some(wrong) = wrong {
+            self.problem(self.place_of(given), format!("dns.nsid {wrong}"));
+        }
+        nsid.clone()
+    }
+
+    fn rate_limit(&mut self, raw: &RawRateLimit) -> RateLimit {
+        let exempt = match &raw.exempt {
+            Some(given) => {
+                Prefixes::new(values(self.members("rate_limit.exempt", given, Prefix::parse)))
+            }
+            None => Prefixes::default(),
+        };
+        let responses_per_second = self.number(&RESPONSES_PER_SECOND, &raw.responses_per_second);
+        RateLimit { responses_per_second, exempt }
     }
 
     /// The default directory need not be there; one that somebody named must be, or a typing error would take

@@ -58,6 +58,8 @@ pub(super) fn defaults() -> Config {
             tcp_max_connections: 1000,
             tcp_max_per_client: 100,
             tcp_idle_secs: 10,
+            nsid: String::new(),
+            cookie_secret_file: None,
         },
         http: Http {
             listen: addresses(&["127.0.0.1:8053"]),
@@ -72,6 +74,7 @@ pub(super) fn defaults() -> Config {
         },
         lease: Lease { default_secs: 30, min_secs: 2, max_secs: 86_400 },
         answers: Answers { ttl_secs: 5, max_answers: 0, negative_ttl_secs: 2 },
+        rate_limit: RateLimit { responses_per_second: 20_000, exempt: Prefixes::default() },
         services: BTreeMap::new(),
         forward: Forward {
             upstreams: vec![],
@@ -184,6 +187,8 @@ fn everything_can_be_set() {
         tcp_max_connections = 10
         tcp_max_per_client = 2
         tcp_idle_secs = 3
+        nsid = "rack 7"
+        cookie_secret_file = "cookie.secret"
         [http]
         listen = ["0.0.0.0:80"]
         token_file = "token"
@@ -201,6 +206,9 @@ fn everything_can_be_set() {
         ttl_secs = 1
         max_answers = 8
         negative_ttl_secs = 0
+        [rate_limit]
+        responses_per_second = 5
+        exempt = ["10.0.0.53", "fd00::/64"]
         [services.web]
         ttl_secs = 9
         [services.db]
@@ -235,6 +243,8 @@ fn everything_can_be_set() {
             tcp_max_connections: 10,
             tcp_max_per_client: 2,
             tcp_idle_secs: 3,
+            nsid: "rack 7".into(),
+            cookie_secret_file: Some(here("cookie.secret")),
         },
         http: Http {
             listen: addresses(&["0.0.0.0:80"]),
@@ -249,6 +259,10 @@ fn everything_can_be_set() {
         },
         lease: Lease { default_secs: 20, min_secs: 10, max_secs: 30 },
         answers: Answers { ttl_secs: 1, max_answers: 8, negative_ttl_secs: 0 },
+        rate_limit: RateLimit {
+            responses_per_second: 5,
+            exempt: prefixes(&["10.0.0.53", "fd00::/64"]),
+        },
         services: [("db".into(), service(None, Some(1))), ("web".into(), service(Some(9), None))]
             .into(),
         forward: Forward {
@@ -284,7 +298,16 @@ fn what_is_wrong_is_told_with_its_line() {
         (
             "[metrics]\nlisten = []",
             &["line 1: unknown section or key `metrics`; expected one of `dns`, `http`, `udp`, \
-               `lease`, `answers`, `services`, `forward`, `store`, `log`"],
+               `lease`, `answers`, `rate_limit`, `services`, `forward`, `store`, `log`"],
+        ),
+        (
+            "dns.nsid = \"a\\u0007\"\nrate_limit.exempt = ['10.0.0.1/8']\ndns.cookie_secret_file = ''",
+            &[
+                "line 1: dns.nsid has control characters, which would end up on terminals",
+                "line 2: rate_limit.exempt: `10.0.0.1/8` has bits behind its length: the network is \
+                 `10.0.0.0/8`, the one address `10.0.0.1`",
+                "line 3: dns.cookie_secret_file is empty: name a path, or leave it out",
+            ],
         ),
         ("[anwsers]", &["line 1: unknown section or key `anwsers`; did you mean `answers`?"]),
         (
@@ -388,7 +411,7 @@ fn what_is_wrong_is_told_with_its_line() {
                 "line 5: dns.workers must be 0 to 256, not -1",
                 "line 6: unknown key `zonedir` in [dns]; did you mean `zone_dir`?",
                 "line 7: unknown section or key `x`; expected one of `dns`, `http`, `udp`, \
-                 `lease`, `answers`, `services`, `forward`, `store`, `log`",
+                 `lease`, `answers`, `rate_limit`, `services`, `forward`, `store`, `log`",
             ],
         ),
     ];

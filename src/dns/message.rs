@@ -12,6 +12,7 @@ use hickory_proto::op::{Message, MessageType};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 
 use super::zone_file::type_number;
+use crate::answer::rule::{self, Rule};
 use crate::view::wire;
 use crate::view::zones::types;
 
@@ -72,6 +73,8 @@ pub struct Reply {
     pub additional: Vec<Record>,
     /// Extended DNS Errors.
     pub errors: Vec<ExtendedError>,
+    /// Which rules answered, if the server is one of ours and tells us.
+    pub answered_by: Vec<&'static str>,
 }
 
 /// A record as a zone file has it.
@@ -178,7 +181,7 @@ pub fn reverse_name(ip: IpAddr) -> String {
 
 /// The header (RFC 1035, section 4.1.1), one question and an OPT record (RFC 6891, section 6.1.2).
 fn encode(id: u16, name: &[u8], rtype: u16, wishes: Wishes) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(12 + name.len() + 4 + 11);
+    let mut bytes = Vec::with_capacity(12 + name.len() + 4 + 15);
     bytes.extend(id.to_be_bytes());
     bytes.extend([u8::from(wishes.recursion), 0]);
     for count in [1_u16, 0, 0, 1] {
@@ -190,7 +193,10 @@ fn encode(id: u16, name: &[u8], rtype: u16, wishes: Wishes) -> Vec<u8> {
     bytes.extend(ROOT);
     bytes.extend(types::OPT.to_be_bytes());
     bytes.extend(UDP_OCTETS.to_be_bytes());
-    bytes.extend([0, 0, u8::from(wishes.dnssec) << 7, 0, 0, 0]);
+    // One option, empty: which rule answers.
+    bytes.extend([0, 0, u8::from(wishes.dnssec) << 7, 0, 0, 4]);
+    bytes.extend(rule::OPTION.to_be_bytes());
+    bytes.extend([0, 0]);
     bytes
 }
 
@@ -219,6 +225,7 @@ fn reply(message: &Message) -> Reply {
         authority: records(&message.authorities),
         additional: records(&message.additionals),
         errors: extended_errors(message),
+        answered_by: answered_by(message),
     }
 }
 
@@ -234,6 +241,15 @@ fn extended_errors(message: &Message) -> Vec<ExtendedError> {
         Some(ExtendedError { code, meaning: text::error_meaning(code), text })
     });
     errors.collect()
+}
+
+fn answered_by(message: &Message) -> Vec<&'static str> {
+    let options = message.edns.iter().flat_map(|edns| edns.options().as_ref());
+    let ours = options.filter_map(|(_, option)| match option {
+        EdnsOption::Unknown(rule::OPTION, data) => Some(data),
+        _ => None,
+    });
+    ours.flatten().filter_map(|octet| Rule::of(*octet)).map(Rule::name).collect()
 }
 
 impl fmt::Display for Record {

@@ -11,10 +11,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle as Task;
 
+use super::clients;
 use super::doors_figures::Figures;
 use super::forward::{self, Forwarding};
 use crate::access::key::Keys;
 use crate::access::{Access, Action, Principal};
+use crate::answer::clients::Clients;
 use crate::answer::{Recursion, Responder};
 use crate::api::datagram::{self, Asked, Verb};
 use crate::api::{self, Api, http, secrets};
@@ -102,6 +104,7 @@ pub(super) struct Doors {
     keys: Arc<Keys>,
     bounds: Arc<RwLock<Lease>>,
     forwarding: Arc<Forwarding>,
+    clients: Arc<Clients>,
 }
 
 impl Doors {
@@ -122,7 +125,14 @@ impl Doors {
         let (close_http, http_closing) = watch::channel(false);
         let figures = Arc::new(Mutex::new(Figures::new(registrar.clone())));
         let recursion = Arc::new(Shared::new(Recursion::default()));
-        let forwarding = open_forwarding(&recursion, view, registrar, runtime, &figures);
+        let treated = clients::new(&config)?;
+        let responder = |_| {
+            let responder = Responder::new(view.clone(), &recursion).with_clients(treated.clone());
+            figures.lock().answers.push(responder.counters());
+            responder
+        };
+        let forwarding = open_forwarding(&recursion, view, registrar, runtime, responder);
+        figures.lock().forwarder = Some(forwarding.forwarder());
         let mut doors = Self {
             addresses: sockets.addresses,
             stop: Stop::default(),
@@ -133,8 +143,12 @@ impl Doors {
             keys: Arc::new(keys),
             bounds: Arc::new(RwLock::new(config.lease)),
             forwarding,
+            clients: treated.clone(),
         };
         runtime.spawn(forward::watch(&doors.forwarding, live));
+        let keeping_time =
+            clients::keep_time(doors.clients.clone(), live.clone(), doors.stop.clone());
+        doors.tasks.push(runtime.spawn(keeping_time));
         let start = |what: &str, error: &io::Error| format!("the {what} door cannot open: {error}");
         doors
             .open_dns(
@@ -144,7 +158,7 @@ impl Doors {
                 registrar,
                 runtime,
                 &figures,
-                |_| responder(view, &recursion, &figures),
+                responder,
             )
             .map_err(|error| start("DNS", &error))?;
         let door =
@@ -250,6 +264,10 @@ impl Doors {
         self.forwarding.clone()
     }
 
+    pub(super) fn clients(&self) -> Arc<Clients> {
+        self.clients.clone()
+    }
+
     pub(super) fn bounds(&self) -> Arc<RwLock<Lease>> {
         self.bounds.clone()
     }
@@ -269,23 +287,12 @@ impl Doors {
     }
 }
 
-/// A responder whose figures are counted.
-fn responder(
-    view: &Arc<View>,
-    recursion: &Shared<Recursion>,
-    figures: &Mutex<Figures>,
-) -> Responder {
-    let responder = Responder::new(view.clone(), recursion);
-    figures.lock().answers.push(responder.counters());
-    responder
-}
-
 fn open_forwarding(
     recursion: &Arc<Shared<Recursion>>,
     view: &Arc<View>,
     registrar: &Registrar,
     runtime: &Runtime,
-    figures: &Arc<Mutex<Figures>>,
+    responder: impl FnMut(usize) -> Responder,
 ) -> Arc<Forwarding> {
     let clock = registrar.clock();
     let parts = Parts {
@@ -295,7 +302,5 @@ fn open_forwarding(
         clock: Arc::new(move || clock.now()),
     };
     let desks = available_parallelism().map_or(1, usize::from);
-    let forwarding = Forwarding::new(parts, desks, |_| responder(view, recursion, figures));
-    figures.lock().forwarder = Some(forwarding.forwarder());
-    forwarding
+    Forwarding::new(parts, desks, responder)
 }

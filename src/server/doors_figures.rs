@@ -63,6 +63,7 @@ impl Figures {
         let mut figures = DnsFigures {
             truncated: totals.truncated.iter().sum(),
             dropped: totals.dropped.iter().sum(),
+            limited: totals.limited,
             ..DnsFigures::default()
         };
         for (place, transport) in counters::TRANSPORT_NAMES.into_iter().enumerate() {

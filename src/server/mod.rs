@@ -2,6 +2,7 @@
 //!
 //! [`run`] reads top down as a server's life: configuration, sockets, store, threads, signals, stop.
 
+mod clients;
 mod doors;
 mod doors_figures;
 mod forward;
@@ -107,6 +108,8 @@ pub fn check(given: &Given) -> Vec<String> {
         && problems.is_empty()
     {
         problems.extend(secrets::load_token(&config.http).err());
+        let cookies = config.dns.cookie_secret_file.as_deref();
+        problems.extend(secrets::load_cookie_secret(cookies).err());
         let keys = secrets::load_keys(&config.udp.key_files);
         problems.extend(keys.and_then(|keys| Keys::default().replace(keys)).err());
         problems.extend(store_problem(&config.store.data_dir));

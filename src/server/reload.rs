@@ -9,9 +9,10 @@ use parking_lot::{Mutex, RwLock};
 
 use super::doors::Doors;
 use super::forward::Forwarding;
-use super::{Given, zones};
+use super::{Given, clients, zones};
 use crate::access::Access;
 use crate::access::key::Keys;
+use crate::answer::clients::Clients;
 use crate::api::secrets;
 use crate::config::{Config, Lease, Live};
 use crate::registrar::Registrar;
@@ -29,6 +30,7 @@ pub(super) struct Reloader {
     keys: Arc<Keys>,
     bounds: Arc<RwLock<Lease>>,
     forwarding: Arc<Forwarding>,
+    clients: Arc<Clients>,
     /// Zone files that are not served because they cover what was listed first.
     left_out: Arc<Mutex<Vec<Arc<str>>>>,
 }
@@ -50,6 +52,7 @@ impl Reloader {
             keys: doors.keys(),
             bounds: doors.bounds(),
             forwarding: doors.forwarding(),
+            clients: doors.clients(),
             left_out: Arc::default(),
         }
     }
@@ -79,6 +82,9 @@ impl Reloader {
         *self.bounds.write() = config.lease;
         self.view.set_settings(zones::settings(&config), self.registrar.now());
         self.reload_secrets(&config);
+        if let Err(reason) = clients::reload(&self.clients, &config, &old) {
+            tracing::error!("the secret of cookies stays as it was: {reason}");
+        }
         if let Err(reason) = telemetry::set_level(&config.log.level) {
             tracing::error!("the log's level stays as it was: {reason}");
         }

@@ -8,6 +8,7 @@ from rc.resolvers import ADDRESSES
 from rc.rig import Rig
 from rc.server import BINARY, Server
 from rc.sidecars import Sidecar
+from rc.upstream import Upstream
 
 
 def pytest_sessionstart(session):
@@ -51,6 +52,33 @@ def servers(tmp_path, request):
 def server(servers):
     """A running server with the configuration of most tests: defaults, on free ports."""
     return servers()
+
+
+@pytest.fixture
+def upstreams():
+    """Makes upstreams: `upstreams(script)`. They are gone when the test is over."""
+    made = []
+
+    def make(script=None, **options):
+        made.append(Upstream(script, **options))
+        return made[-1]
+
+    yield make
+    for upstream in made:
+        upstream.stop()
+
+
+@pytest.fixture
+def forwarding(servers, upstreams):
+    """Makes a server and its upstream: `server, upstream = forwarding(script, config, rules=…)`; what is named is in
+    the configuration's table `forward`."""
+
+    def make(script=None, config=None, start=True, zone_files=None, **forward):
+        upstream = upstreams(script)
+        config = {**(config or {}), "forward": {"upstreams": [upstream.address], **forward}}
+        return servers(config, start=start, zone_files=zone_files), upstream
+
+    return make
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ def test_a_reply_is_shown_as_lines_of_a_zone_file(query, server):
     done = query("Web.svc.internal", "srv")
     assert done.returncode == DONE and done.stderr == "", done
     head, answer, additional, end = done.stdout.split("\n\n")
-    assert head.splitlines() == [";; question: Web.svc.internal. SRV", ";; NOERROR, flags: qr aa rd"]
+    code = ";; NOERROR, flags: qr aa rd"
+    assert head.splitlines() == [";; question: Web.svc.internal. SRV", code, ";; answered by: registry"]
     assert answer.splitlines() == [";; answer", "Web.svc.internal.\t5\tIN\tSRV\t0 1 8080 w1.web.svc.internal."]
     assert additional.splitlines() == [";; additional", "w1.web.svc.internal.\t5\tIN\tA\t10.0.0.1"]
     assert f"octets from 127.0.0.1:{server.dns_port} over UDP in" in end

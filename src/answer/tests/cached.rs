@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::answer::cached::{self, Age};
+use crate::answer::recursion::Found;
+use crate::answer::rule::Rule;
 use crate::answer::{Encoded, Full, parse};
 use crate::cache::{Draft, Entry, Question, RRset, Scope, Section};
 use crate::view::wire::Name;
@@ -52,6 +54,10 @@ fn absent() -> Entry {
     )
 }
 
+fn found(entry: &Entry, age: Age) -> Found<'_> {
+    Found { entry, age, rule: Rule::Cache, is_due: false }
+}
+
 fn send(entry: &Entry, age: Age, ask: &Ask, secs: u64, room: usize) -> Result<Vec<u8>, Full> {
     let query = ask.bytes();
     let name = Name::read(&query[12..]).unwrap();
@@ -60,7 +66,7 @@ fn send(entry: &Entry, age: Age, ask: &Ask, secs: u64, room: usize) -> Result<Ve
     let mut out = vec![0xee; room];
     let now = STORED.plus(secs * 1000);
     let Encoded { len, truncated } =
-        cached::encode(entry, age, &query, now, ask.transport, &mut out)?;
+        cached::encode(&found(entry, age), &query, now, ask.transport, &mut out)?;
     assert_eq!(truncated, out[2] & 2 != 0);
     out.truncate(len);
     Ok(out)
@@ -177,7 +183,8 @@ fn addresses_take_turns_by_the_id_and_nothing_else_moves() {
         let query = parse::parse(&query, peer, Transport::Udp, Some(&name)).unwrap();
         let mut out = vec![0; 1232];
         let encoded =
-            cached::encode(&entry, Age::Fresh, &query, STORED, Transport::Udp, &mut out).unwrap();
+            cached::encode(&found(&entry, Age::Fresh), &query, STORED, Transport::Udp, &mut out)
+                .unwrap();
         out.truncate(encoded.len);
         let lines = print(&out);
         let records: Vec<_> = lines.lines().filter(|line| line.contains(" 60 A ")).collect();

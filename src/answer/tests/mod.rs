@@ -2,6 +2,7 @@
 //! printed as dig would, so the encoder has a second opinion.
 
 mod cached;
+mod clients;
 mod codec;
 mod errors;
 mod files;

@@ -18,6 +18,7 @@ use super::judge::Judge;
 use super::plan::{Group, Plan, Upstreams};
 use super::probe::Probes;
 use super::{Failure, Question, accept};
+use crate::answer::rule::Rule;
 use crate::answer::{Aid, Known, Mode, Recursion, Responder, Resumed, Wanted};
 use crate::cache::{self, Cache, Draft, Entry, Scope};
 use crate::net::defer::{Defer, Deferred, Way};
@@ -183,7 +184,16 @@ impl Forwarder {
                 Mode::Stale => waiting.reply().await.ok(),
             };
             let entry = entry.unwrap_or_else(|| Arc::new(given_up(&wanted, (self.0.clock)())));
-            known.push(Known { wanted: *wanted, entry });
+            let rule = self.rule_for(&wanted);
+            known.push(Known { wanted: *wanted, entry, rule });
+        }
+    }
+
+    fn rule_for(&self, wanted: &Wanted) -> Rule {
+        match self.plan().find(&wanted.name) {
+            Group::Upstreams(_) => Rule::Upstream,
+            Group::Special(_) => Rule::Itself,
+            Group::Nobody => Rule::Refused,
         }
     }
 

@@ -19,15 +19,27 @@ const MOST_POINTERS: usize = MAX_LABELS;
 pub struct Message<'m> {
     /// The octets.
     pub octets: &'m [u8],
-    /// Where the question's name ends; what stands before it has been sent by us, in letters of a random case.
+    /// Where the question's name ends, which has been sent by us, in letters of a random case; 0: it is not read yet.
     pub name_end: usize,
 }
 
 impl Message<'_> {
     /// The name at `at`, uncompressed, its case as it stands, and where what follows it begins. Pointers lead
-    /// strictly backward (RFC 1035, section 4.1.4: to a prior occurrence). Labels out of the question are put in lower
-    /// case: theirs is the one that we have sent.
+    /// strictly backward (RFC 1035, section 4.1.4: to a prior occurrence). Labels that it ends with as the question's
+    /// name does are put in lower case: their case is the one that we have sent. They need not stand in the question
+    /// for it, since an upstream that has asked on keeps what it got in its place.
     pub fn name(&self, at: usize) -> Option<(Vec<u8>, usize)> {
+        let (mut name, after) = self.name_as_it_stands(at)?;
+        let asked = self.octets.get(HEADER..self.name_end).unwrap_or_default();
+        let pairs = labels(&name).into_iter().rev().zip(labels(asked).into_iter().rev());
+        let alike = pairs.take_while(|(label, asked)| label.eq_ignore_ascii_case(asked));
+        let end: usize = alike.map(|(label, _)| label.len()).sum();
+        let start = name.len().saturating_sub(end);
+        name.get_mut(start..)?.make_ascii_lowercase();
+        Some((name, after))
+    }
+
+    fn name_as_it_stands(&self, at: usize) -> Option<(Vec<u8>, usize)> {
         let mut name = Vec::new();
         let (mut at, mut after, mut pointers) = (at, None, 0);
         loop {
@@ -39,12 +51,7 @@ impl Message<'_> {
                 }
                 length @ 1..=63 => {
                     let end = at + 1 + usize::from(length);
-                    let label = self.octets.get(at..end)?;
-                    let start = name.len();
-                    name.extend_from_slice(label);
-                    if at < self.name_end {
-                        name.get_mut(start..)?.make_ascii_lowercase();
-                    }
+                    name.extend_from_slice(self.octets.get(at..end)?);
                     at = end;
                 }
                 0xc0.. if pointers < MOST_POINTERS => {
@@ -90,6 +97,18 @@ impl Message<'_> {
     }
 }
 
+/// The labels of an uncompressed name, each with its length octet, the root last.
+fn labels(name: &[u8]) -> Vec<&[u8]> {
+    let mut rest = name;
+    let next = || {
+        let length = usize::from(*rest.first()?);
+        let (label, after) = rest.split_at_checked(1 + length)?;
+        rest = after;
+        Some(label)
+    };
+    std::iter::from_fn(next).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +127,10 @@ mod tests {
         assert_eq!(read(b"\x03FTP\xc0\x10"), Some((b"\x03FTP\x07example\0".to_vec(), 31)));
         assert_eq!(read(b"\xc0\x0c"), Some((b"\x03www\x07example\0".to_vec(), 27)));
         assert_eq!(read(b"\0"), Some((b"\0".to_vec(), 26)));
+        // An upstream that has asked on in our letters has them in names that stand elsewhere.
+        assert_eq!(read(b"\x02Ns\x07eXAMPle\0").unwrap().0, b"\x02Ns\x07example\0");
+        assert_eq!(read(b"\x07eXAMPle\x03Org\0").unwrap().0, b"\x07eXAMPle\x03Org\0");
+        assert_eq!(read(b"\x04wWww\x07eXAMPle\0").unwrap().0, b"\x04wWww\x07example\0");
     }
 
     #[test]

@@ -24,6 +24,10 @@ class Answer:
     def rcode(self):
         return dns.rcode.to_text(self.message.rcode())
 
+    def has(self, flag):
+        """Whether a flag is set, such as "RA"."""
+        return bool(self.message.flags & dns.flags.from_text(flag))
+
     @property
     def aa(self):
         return bool(self.message.flags & dns.flags.AA)
@@ -67,12 +71,13 @@ class Dns:
             return dns.message.make_query(name, type, use_edns=False, **options)
         return dns.message.make_query(name, type, use_edns=edns, payload=payload, **options)
 
-    def ask(self, name, type="A", tcp=False, host=None, timeout=3.0, **options):
+    def ask(self, name, type="A", tcp=False, host=None, timeout=3.0, source=None, **options):
         """One question from a socket of its own. RRsets keep one record each, so that their order shows."""
         message = self.query(name, type, **options)
         call = dns.query.tcp if tcp else dns.query.udp
         sent = time.monotonic()
-        reply = call(message, host or self.host, port=self.port, timeout=timeout, one_rr_per_rrset=True)
+        where = {"port": self.port, "timeout": timeout, "source": source}
+        reply = call(message, host or self.host, one_rr_per_rrset=True, **where)
         return Answer(reply, sent, time.monotonic())
 
     def addresses(self, name, **options):

@@ -1,6 +1,7 @@
 """Writes the TOML that a test's configuration needs: tables of scalars, lists and inline tables."""
 
 import json
+import re
 
 
 def dumps(config):
@@ -15,10 +16,14 @@ def _table(lines, path, table):
     plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
     nested = {key: value for key, value in table.items() if isinstance(value, dict)}
     if plain or not nested:
-        lines.append(f"[{'.'.join(path)}]")
-        lines.extend(f"{key} = {_value(value)}" for key, value in plain.items())
+        lines.append(f"[{'.'.join(map(_key, path))}]")
+        lines.extend(f"{_key(key)} = {_value(value)}" for key, value in plain.items())
     for key, value in nested.items():
         _table(lines, [*path, key], value)
+
+
+def _key(key):
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
 
 
 def _value(value):

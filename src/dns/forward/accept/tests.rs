@@ -11,6 +11,8 @@ use super::*;
 use crate::answer::Transport;
 use crate::answer::cached::{self, Age};
 use crate::answer::parse;
+use crate::answer::recursion::Found;
+use crate::answer::rule::Rule;
 use crate::cache::{Cache, Lookup};
 use crate::dns::forward::testing::Open;
 use crate::view::wire::{self, Name};
@@ -102,9 +104,9 @@ fn accepted(octets: &[u8], question: &str, dnssec_ok: bool) -> Result<Entry, Ref
     accept(octets, Question { name: &name, rtype, dnssec_ok, checking_disabled: false }, &Open, NOW)
 }
 
-/// A client's query: name in its case, type, OPT.
+/// A client's query: name in its case, type, OPT. Its id is 0, for addresses take turns by it.
 fn query(name: &[u8], rtype: u16, edns: Option<(u16, bool)>) -> Vec<u8> {
-    let mut query = vec![7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns.is_some())];
+    let mut query = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns.is_some())];
     query.extend(name);
     query.extend(rtype.to_be_bytes());
     query.extend([0, 1]);
@@ -121,7 +123,8 @@ fn encoded(entry: &Entry, query: &[u8], transport: Transport, now: LeaseTime) ->
     let peer = "192.0.2.1:4000".parse().unwrap();
     let query = parse::parse(query, peer, transport, Some(&name)).unwrap();
     let mut out = vec![0; 65_535];
-    let reply = cached::encode(entry, Age::Fresh, &query, now, transport, &mut out).unwrap();
+    let found = Found { entry, age: Age::Fresh, rule: Rule::Cache, is_due: false };
+    let reply = cached::encode(&found, &query, now, transport, &mut out).unwrap();
     out.truncate(reply.len);
     out
 }
