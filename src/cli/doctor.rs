@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::dns::ask::{self, How};
+use crate::dns::forward::upstream::{Address, Transport};
 use crate::dns::message::{Query, Wishes};
 use crate::net::holder::who_holds;
 use crate::server::{self, Given};
@@ -86,7 +87,14 @@ fn look_around(root: &Path, config: &Config, timeout: Duration) -> Report {
     let mut findings = network::listeners(&machine);
     findings.extend(network::port_53(&machine));
     findings.extend(resolver::look(&machine));
-    findings.extend(upstreams::look(config, &ask));
+    let tls = upstreams::tls(config);
+    let ask_upstream = |address: &Address| match &address.transport {
+        Transport::Udp | Transport::Tcp => ask(address.addr, "."),
+        Transport::Tls(_) | Transport::Https { .. } => {
+            upstreams::ask_encrypted(address, tls.clone()?, timeout * TRIES)
+        }
+    };
+    findings.extend(upstreams::look(config, &ask_upstream));
     findings.extend(data::look(&machine));
     findings.extend(clock::look(&machine));
     findings.push(network::buffers(&machine));

@@ -1,21 +1,20 @@
 //! `[forward]`: whom names are asked that are not ours, for whom, and what is made of the answers.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use toml::Spanned;
 
 use super::check::{Checker, Placed, values};
 use super::error::Place;
 use super::names;
-use super::raw::{RawForward, Rules};
+use super::raw::{Given, RawForward, Rules};
 use super::resolv_conf::reaches;
 use super::sections::{CACHE_MIB, STALE_SECS};
-use super::{Forward, PrivateAddresses, Upstream};
+use super::upstream::upstream;
+use super::{CaFile, Forward, PrivateAddresses, Upstream};
 use crate::access::{Prefix, Prefixes};
 
-/// The port of DNS: that of an upstream that names none.
-pub(super) const DNS_PORT: u16 = 53;
 /// Zones that may have rules.
 const MAX_RULES: usize = 1_000;
 /// Whose names are forwarded unless somebody says so: this machine's programs.
@@ -57,10 +56,14 @@ impl Checker<'_> {
             }
             None => Forward::default().allow,
         };
+        let rules = self.rules(&raw.rules, own);
+        let mut all = upstreams.iter().chain(rules.values().flatten());
+        let ca_file = self.ca_file(&raw.ca_file, all.any(Upstream::is_encrypted));
         Forward {
             upstreams,
             resolv_conf,
-            rules: self.rules(&raw.rules, own),
+            rules,
+            ca_file,
             allow,
             cache_mib: self.number(&CACHE_MIB, &raw.cache_mib),
             stale_secs: self.number(&STALE_SECS, &raw.stale_secs),
@@ -75,7 +78,7 @@ impl Checker<'_> {
         own: &Own,
     ) -> Vec<Upstream> {
         let upstreams = self.members(key, given, upstream);
-        for Placed { place, value: Upstream { address } } in &upstreams {
+        for Placed { place, value: Upstream { address, .. } } in &upstreams {
             if own.is(*address) {
                 let text = format!(
                     "{key}: this server itself listens on {address} (dns.listen), and would ask itself without \
@@ -85,6 +88,23 @@ impl Checker<'_> {
             }
         }
         values(upstreams)
+    }
+
+    /// CAs are for those that have certificates.
+    fn ca_file(&mut self, given: &Given<String>, is_of_use: bool) -> Option<CaFile> {
+        let path = self.path("forward.ca_file", given)?;
+        let shown = path.display().to_string();
+        let wrong = match CaFile::read(path) {
+            Ok(file) if is_of_use => return Some(file),
+            Ok(_) => {
+                "is for upstreams that are asked over TLS or HTTPS, and there are none: leave the key out"
+                    .to_owned()
+            }
+            Err(reason) => reason,
+        };
+        let place = self.place(given);
+        self.problem(place, format!("forward.ca_file: {shown} {wrong}"));
+        None
     }
 
     fn rules(&mut self, raw: &Rules, own: &Own) -> BTreeMap<String, Vec<Upstream>> {
@@ -148,43 +168,13 @@ impl Checker<'_> {
     }
 }
 
-/// An address with or without a port.
-fn upstream(text: &str) -> Result<Upstream, String> {
-    for (scheme, what) in [("tls://", "TLS"), ("https://", "HTTPS"), ("quic://", "QUIC")] {
-        if text.starts_with(scheme) {
-            return Err(format!(
-                "is an upstream over {what}, and this version asks over UDP and TCP alone: name an address, such \
-                 as `192.0.2.53`"
-            ));
-        }
-    }
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    let alone = bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS_PORT));
-    let address = alone.or_else(|_| text.parse::<SocketAddr>()).map_err(|_| {
-        "is no address with or without a port, such as `192.0.2.53`, `192.0.2.53:5353` or \
-         `[fd00::53]:53`"
-    })?;
-    let ip = address.ip().to_canonical();
-    if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(std::net::Ipv4Addr::BROADCAST) {
-        return Err("cannot be asked: name the address of one server".into());
-    }
-    if address.port() == 0 {
-        return Err("has port 0, on which nobody can be asked".into());
-    }
-    let address = match (ip, address) {
-        (IpAddr::V4(_), _) => SocketAddr::new(ip, address.port()),
-        // With its zone, which a link-local address needs.
-        (IpAddr::V6(_), address) => address,
-    };
-    Ok(Upstream { address })
-}
-
 impl Default for Forward {
     fn default() -> Self {
         Self {
             upstreams: Vec::new(),
             resolv_conf: None,
             rules: BTreeMap::new(),
+            ca_file: None,
             allow: Prefixes::new(ALLOW.iter().filter_map(|text| Prefix::parse(text).ok())),
             cache_mib: CACHE_MIB.default,
             stale_secs: STALE_SECS.default,
@@ -202,9 +192,9 @@ impl Forward {
     }
 
     /// All upstreams that are named, of all names and of single zones, with the option that names them.
-    pub fn named(&self) -> impl Iterator<Item = (&'static str, Upstream)> {
-        let all = self.upstreams.iter().map(|upstream| ("forward.upstreams", *upstream));
-        let rules = self.rules.values().flatten().map(|upstream| ("forward.rules", *upstream));
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &Upstream)> {
+        let all = self.upstreams.iter().map(|upstream| ("forward.upstreams", upstream));
+        let rules = self.rules.values().flatten().map(|upstream| ("forward.rules", upstream));
         all.chain(rules)
     }
 }

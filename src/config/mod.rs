@@ -1,13 +1,14 @@
 //! The configuration: a file, read and checked once.
 //!
-//! `raw.rs` has the file as it is written, `check.rs`, `sections.rs`, `encrypted.rs` and `forward.rs` make a [`Config`] of it,
-//! `report.rs` is what `check-config` says, `reload.rs` what SIGHUP changes. `config.toml` at the top lists every
+//! `raw.rs` has the file as it is written, `check.rs`, `sections.rs`, `encrypted.rs`, `forward.rs` and `upstream.rs` make a
+//! [`Config`] of it, `report.rs` is what `check-config` says, `reload.rs` what SIGHUP changes. `config.toml` at the top lists every
 //! setting with its default, and a test holds it to that.
 
 mod check;
 mod encrypted;
 mod error;
 mod forward;
+mod upstream;
 mod names;
 mod raw;
 mod reload;
@@ -30,6 +31,7 @@ use crate::access::Prefixes;
 use check::Checker;
 pub use error::{ConfigError, Place, Problem};
 pub use report::{Finding, Probes, Report, check_config, writable};
+pub use upstream::{CaFile, Transport, Upstream};
 
 /// Octets that the file may have: settings for every service it may name fit many times.
 const MAX_FILE_OCTETS: u64 = 4 << 20;
@@ -204,6 +206,8 @@ pub struct Forward {
     /// Whom the names of a zone (lower case, with a final dot) are asked instead, the longest zone first to count;
     /// nobody: they are not forwarded.
     pub rules: BTreeMap<String, Vec<Upstream>>,
+    /// The CAs that encrypted upstreams' certificates come from; none: those that the system trusts.
+    pub ca_file: Option<CaFile>,
     /// Clients whose names are forwarded.
     pub allow: Prefixes,
     /// Memory for answers of upstreams, in MiB.
@@ -212,13 +216,6 @@ pub struct Forward {
     pub stale_secs: u32,
     /// What becomes of private addresses in answers of upstreams.
     pub private_addresses: PrivateAddresses,
-}
-
-/// Somebody who is asked for names that are not ours, over UDP and TCP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Upstream {
-    /// Where.
-    pub address: SocketAddr,
 }
 
 /// What becomes of private addresses in answers of upstreams, with which a stranger's name could lead a browser into

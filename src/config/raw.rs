@@ -97,6 +97,7 @@ raw! {
         upstreams: List,
         resolv_conf: Given<String>,
         rules: Rules,
+        ca_file: Given<String>,
         allow: List,
         cache_mib: Given<i64>,
         stale_secs: Given<i64>,

@@ -107,6 +107,13 @@ fn look_around(config: &Config, probes: &mut Probes, report: &mut Report) {
     }
     zone_files(config.dns.zone_dir.as_deref(), probes, report);
     upstreams_file(config, report);
+    if let Some(file) = &config.forward.ca_file {
+        let found = match file.certificates.len() {
+            1 => "has 1 certificate".to_owned(),
+            count => format!("has {count} certificates"),
+        };
+        report.note(&format!("forward.ca_file {}", file.path.display()), Ok(found.as_str()));
+    }
     let secrets = config.http.token_file.iter().map(|file| ("http.token_file", file));
     let keys = config.udp.key_files.iter().map(|file| ("udp.key_files", file));
     let cookies = config.dns.cookie_secret_file.iter();

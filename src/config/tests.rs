@@ -27,7 +27,8 @@ fn prefixes(texts: &[&str]) -> Prefixes {
 }
 
 fn upstreams(texts: &[&str]) -> Vec<Upstream> {
-    addresses(texts).into_iter().map(|address| Upstream { address }).collect()
+    let plain = |address| Upstream { address, transport: Transport::Plain };
+    addresses(texts).into_iter().map(plain).collect()
 }
 
 /// Loads `text` from a file `config.toml` in a directory of its own.
@@ -84,6 +85,7 @@ pub(super) fn defaults() -> Config {
             upstreams: vec![],
             resolv_conf: None,
             rules: BTreeMap::new(),
+            ca_file: None,
             allow: prefixes(&["127.0.0.0/8", "::1"]),
             cache_mib: 64,
             stale_secs: 86_400,
@@ -286,6 +288,7 @@ fn everything_can_be_set() {
                 ("home.arpa.".into(), vec![]),
             ]
             .into(),
+            ca_file: None,
             allow: prefixes(&["10.0.0.0/8", "127.0.0.1", "192.0.2.0/24"]),
             cache_mib: 1,
             stale_secs: 0,

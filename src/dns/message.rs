@@ -16,6 +16,8 @@ use crate::answer::rule::{self, Rule};
 use crate::view::wire;
 use crate::view::zones::types;
 
+pub use text::rcode;
+
 /// Octets of a reply over UDP that are asked for: what crosses nearly every network in one piece.
 const UDP_OCTETS: u16 = 1232;
 /// The EDNS option with an Extended DNS Error (RFC 8914, section 2).

@@ -13,9 +13,12 @@ use crate::answer::{Recursion, Responder};
 use crate::cache::Cache;
 use crate::config::resolv_conf::{self, reaches};
 use crate::config::{Config, Forward, Live, PrivateAddresses};
+use crate::dns::forward::exchange::Means;
+use crate::dns::forward::exchange::tls::{Tls, system_cas};
 use crate::dns::forward::forwarder::{Forwarder, Parts};
 use crate::dns::forward::judge::Private;
 use crate::dns::forward::plan::Plan;
+use crate::dns::forward::upstream::Address;
 use crate::shared::Shared;
 use crate::view::wire::{self, Name};
 
@@ -93,9 +96,13 @@ impl Forwarding {
     fn set_recursion(&self, forward: &Forward, before: Option<&Forward>) {
         let same_answers = |before: &Forward| {
             let of = |forward: &Forward| {
-                let Forward { upstreams, resolv_conf, rules, .. } = forward.clone();
-                let rest =
-                    (forward.cache_mib, forward.stale_secs, forward.private_addresses.clone());
+                let Forward { upstreams, resolv_conf, rules, ca_file, .. } = forward.clone();
+                let rest = (
+                    ca_file,
+                    forward.cache_mib,
+                    forward.stale_secs,
+                    forward.private_addresses.clone(),
+                );
                 (upstreams, resolv_conf, rules, rest)
             };
             of(before) == of(forward)
@@ -112,15 +119,23 @@ impl Forwarding {
 
     fn put_in_force(&self, current: &Current) {
         let Some(forward) = &current.forward else { return };
-        let mut all: Vec<_> = forward.upstreams.iter().map(|upstream| upstream.address).collect();
-        all.extend(&current.from_file);
+        let tls = match tls(forward) {
+            Ok(tls) => tls,
+            Err(error) => {
+                tracing::error!("there is no TLS to be had: {error}; upstreams stay as they were");
+                return;
+            }
+        };
+        let means = Means { sockets: self.forwarder.sockets().clone(), tls };
+        let mut all: Vec<_> = forward.upstreams.iter().map(Address::from).collect();
+        all.extend(current.from_file.iter().map(|address| Address::from(*address)));
         let default = [(".", all)].into_iter().filter(|(_, all)| !all.is_empty());
         let rules = forward.rules.iter().map(|(zone, upstreams)| {
-            (zone.as_str(), upstreams.iter().map(|upstream| upstream.address).collect())
+            (zone.as_str(), upstreams.iter().map(Address::from).collect())
         });
         let rules = default.chain(rules).map(|(zone, addresses)| (zone, current.others(addresses)));
         let private = private(&forward.private_addresses);
-        self.forwarder.set_plan(Plan::new(rules, private, self.forwarder.sockets()));
+        self.forwarder.set_plan(Plan::new(rules, private, &means));
     }
 
     /// Forgets what upstreams said: it may be about names that have become ours.
@@ -198,9 +213,9 @@ impl Current {
     }
 
     /// The addresses at which it is not us who would be asked.
-    fn others(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    fn others(&self, mut addresses: Vec<Address>) -> Vec<Address> {
         addresses.retain(|address| {
-            let is_us = reaches(&self.listen, *address);
+            let is_us = reaches(&self.listen, address.addr);
             if is_us {
                 tracing::error!(
                     "a loop: {address} is this server itself, and is not asked; name another in [forward]"
@@ -210,6 +225,20 @@ impl Current {
         });
         addresses
     }
+}
+
+/// Whom encrypted upstreams are trusted to be. Without a CA they are not asked, and it is told.
+fn tls(forward: &Forward) -> Result<Tls, String> {
+    let has_encrypted = forward.named().any(|(_, upstream)| upstream.is_encrypted());
+    let cas = match &forward.ca_file {
+        Some(file) => file.certificates.clone(),
+        None if has_encrypted => system_cas().unwrap_or_else(|reason| {
+            tracing::error!("{reason}");
+            Vec::new()
+        }),
+        None => Vec::new(),
+    };
+    Tls::trusting(cas).map_err(|error| error.to_string())
 }
 
 fn private(addresses: &PrivateAddresses) -> Private {

@@ -4,38 +4,6 @@ use super::super::tests::load;
 use super::*;
 
 #[test]
-fn upstreams_are_read() {
-    for (text, address) in [
-        ("192.0.2.53", "192.0.2.53:53"),
-        ("192.0.2.53:5353", "192.0.2.53:5353"),
-        ("fd00::53", "[fd00::53]:53"),
-        ("[fd00::53]", "[fd00::53]:53"),
-        ("[fd00::53]:5353", "[fd00::53]:5353"),
-        ("[fe80::1%3]:53", "[fe80::1%3]:53"),
-        ("::ffff:192.0.2.53", "192.0.2.53:53"),
-    ] {
-        assert_eq!(upstream(text), Ok(Upstream { address: address.parse().unwrap() }), "{text}");
-    }
-    for (text, reason) in [
-        ("tls://192.0.2.53#dns.example", "over TLS, and this version"),
-        ("https://dns.example/dns-query", "over HTTPS, and this version"),
-        ("quic://192.0.2.53", "over QUIC, and this version"),
-        ("dns.example", "no address with or without a port"),
-        ("[192.0.2.53", "no address with or without a port"),
-        ("192.0.2.53:99999", "no address with or without a port"),
-        ("", "no address with or without a port"),
-        ("0.0.0.0", "cannot be asked"),
-        ("[::]:53", "cannot be asked"),
-        ("224.0.0.251:5353", "cannot be asked"),
-        ("255.255.255.255", "cannot be asked"),
-        ("192.0.2.53:0", "port 0"),
-    ] {
-        let told = upstream(text).unwrap_err();
-        assert!(told.contains(reason), "{text}: {told}");
-    }
-}
-
-#[test]
 fn a_server_knows_itself() {
     let listen = |text: &str| [text.parse().unwrap()];
     for (own, address, is) in [
@@ -63,10 +31,29 @@ fn what_is_wrong_with_forwarding_is_told_with_its_line() {
             &["line 2: forward.upstreams: `192.0.2.53:53` is there twice"],
         ),
         (
-            "\nupstreams = [\n'tls://192.0.2.53#a']",
+            "\nupstreams = [\n'tls://192.0.2.53']",
             &[
-                "line 4: forward.upstreams: `tls://192.0.2.53#a` is an upstream over TLS, and this version asks \
-               over UDP and TCP alone: name an address, such as `192.0.2.53`",
+                "line 4: forward.upstreams: `tls://192.0.2.53` does not say for whom its certificate must be: put \
+               that name behind its address, such as `tls://192.0.2.53#dns.example`",
+            ],
+        ),
+        (
+            "rules = { a = ['tls://127.0.0.1:5300#a.example'] }",
+            &[
+                "line 2: forward.rules: `a`: this server itself listens on 127.0.0.1:5300 (dns.listen), and would \
+               ask itself without end: name the server that is to be asked, or leave it out",
+            ],
+        ),
+        (
+            "upstreams = ['tls://192.0.2.53#a.example']\nca_file = 'none.pem'",
+            &[
+                "line 3: forward.ca_file: none.pem cannot be read: No such file or directory (os error 2)",
+            ],
+        ),
+        (
+            "upstreams = ['192.0.2.53']\nca_file = 'config.toml'",
+            &[
+                "line 3: forward.ca_file: config.toml has no certificate in it (`-----BEGIN CERTIFICATE-----`)",
             ],
         ),
         (

@@ -287,8 +287,10 @@ impl Inner {
 /// The extended error of a failure.
 fn error_of(failure: Failure) -> u16 {
     match failure {
-        Failure::Silent | Failure::Unreachable | Failure::Spent => NO_REACHABLE_AUTHORITY,
-        Failure::Rcode(_) | Failure::Unfit | Failure::Local => NETWORK_ERROR,
+        Failure::Silent | Failure::Unreachable | Failure::Untrusted | Failure::Spent => {
+            NO_REACHABLE_AUTHORITY
+        }
+        Failure::Http(_) | Failure::Rcode(_) | Failure::Unfit | Failure::Local => NETWORK_ERROR,
     }
 }
 

@@ -23,18 +23,25 @@ pub const NXDOMAIN: u8 = 3;
 
 const CLASS_IN: [u8; 2] = [0, 1];
 /// Octets after the name: type and class.
-const TYPE_AND_CLASS: usize = 4;
+pub(super) const TYPE_AND_CLASS: usize = 4;
 /// Octets of a record after its name: type, class, TTL and the length of its data (RFC 1035, section 4.1.3).
-const RECORD_FIXED: usize = 10;
+pub(super) const RECORD_FIXED: usize = 10;
 
 /// The first octet of the flags: QR, the opcode, TC, RD.
 const QR: u8 = 0x80;
 const OPCODE: u8 = 0x78;
 const TC: u8 = 0x02;
 const RD: u8 = 0x01;
-/// The second octet of the flags has CD (RFC 4035, section 3.2.2) and the response code.
+/// The second octet of the flags has RA, CD (RFC 4035, section 3.2.2) and the response code.
+const RA: u8 = 0x80;
 const CD: u8 = 0x10;
 const RCODE: u8 = 0x0f;
+/// The option that fills a message up (RFC 7830, section 3), and the octets of its code and length.
+const PADDING: u16 = 12;
+const OPTION_FIXED: usize = 4;
+/// Octets of which a query is a multiple where nobody else can read it, so that its length says little of the name
+/// (RFC 8467, section 4.1).
+const PADDED_TO: usize = 128;
 /// DO, in the upper octet of the OPT record's flags (RFC 3225, section 3).
 const DO: u8 = 0x80;
 
@@ -122,6 +129,22 @@ impl Query {
         Ok(Self { octets, question_end })
     }
 
+    /// Fills the query up to a multiple of 128 octets (RFC 8467), for an encrypted connection. Once is enough.
+    pub fn pad(&mut self) {
+        let filled = (self.octets.len() + OPTION_FIXED).next_multiple_of(PADDED_TO);
+        let fill = filled - self.octets.len() - OPTION_FIXED;
+        let (Ok(length), Ok(data)) = (u16::try_from(fill), u16::try_from(fill + OPTION_FIXED))
+        else {
+            return;
+        };
+        // The OPT record is the last, and so is the length of its data, which was 0.
+        self.octets.truncate(self.octets.len() - size_of::<u16>());
+        self.octets.extend_from_slice(&data.to_be_bytes());
+        self.octets.extend_from_slice(&PADDING.to_be_bytes());
+        self.octets.extend_from_slice(&length.to_be_bytes());
+        self.octets.resize(filled, 0);
+    }
+
     /// The message.
     pub fn octets(&self) -> &[u8] {
         &self.octets
@@ -187,6 +210,11 @@ pub fn rcode(message: &[u8]) -> u8 {
     message.get(3).map_or(RCODE, |flags| flags & RCODE)
 }
 
+/// Whether who replied asks others (RA).
+pub fn has_ra(message: &[u8]) -> bool {
+    message.get(3).is_some_and(|flags| flags & RA != 0)
+}
+
 /// Turns each letter's case by a coin of its own. A length octet is at most 63 and so never a letter.
 fn toss(name: &mut [u8], coins: &[u8]) {
     for (n, octet) in name.iter_mut().enumerate() {
@@ -217,7 +245,7 @@ fn skip_records(mut rest: &[u8], records: usize) -> Option<()> {
 }
 
 /// What follows a name that may end in a compression pointer (RFC 1035, section 4.1.4).
-fn skip_name(mut rest: &[u8]) -> Option<&[u8]> {
+pub(super) fn skip_name(mut rest: &[u8]) -> Option<&[u8]> {
     for _ in 0..=MAX_LABELS {
         let (length, after) = rest.split_first()?;
         match length {

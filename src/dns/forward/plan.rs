@@ -1,17 +1,16 @@
 //! Who is asked for which names: the configuration, ready to be used.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::Instant;
 
-use super::exchange::udp::Sockets;
+use super::exchange::Means;
 use super::judge::Private;
 use super::pool::Pool;
 use super::rules::Rules;
 use super::special::{self, Special};
-use super::upstream::{Address, Transport};
+use super::upstream::Address;
 use crate::view::wire::{self, Name};
 
 /// Who is asked for which names.
@@ -52,16 +51,15 @@ impl Upstreams {
         self.is_looping.swap(is_looping, Ordering::Relaxed) != is_looping
     }
 
-    /// Their addresses, for people.
+    /// Where they are and how they are spoken to, for people.
     pub fn shown(&self) -> String {
-        let shown = |address: &Address| address.addr.to_string();
-        let all: Vec<_> = self.pool.upstreams().iter().map(|up| shown(up.address())).collect();
+        let all: Vec<_> = self.pool.upstreams().iter().map(|up| up.address().to_string()).collect();
         all.join(", ")
     }
 }
 
 /// A zone, and the upstreams for its names; none: nobody is asked.
-pub type Rule<'r> = (&'r str, Vec<SocketAddr>);
+pub type Rule<'r> = (&'r str, Vec<Address>);
 
 impl Plan {
     /// A plan of these rules, the root's being for all other names. `private` says what becomes of private addresses.
@@ -69,7 +67,7 @@ impl Plan {
     pub fn new<'r>(
         rules: impl IntoIterator<Item = Rule<'r>>,
         private: Private,
-        sockets: &Sockets,
+        means: &Means,
     ) -> Self {
         let mut plan = Self { rules: Rules::default(), private };
         for special in special::ALL {
@@ -78,7 +76,7 @@ impl Plan {
         for (zone, addresses) in rules {
             plan.set(zone, |zone| match addresses.is_empty() {
                 true => Group::Nobody,
-                false => Group::Upstreams(Arc::new(upstreams(zone, addresses, sockets))),
+                false => Group::Upstreams(Arc::new(upstreams(zone, addresses, means))),
             });
         }
         plan
@@ -105,11 +103,10 @@ impl Plan {
     }
 }
 
-fn upstreams(zone: &Name, addresses: Vec<SocketAddr>, sockets: &Sockets) -> Upstreams {
-    let addresses = addresses.into_iter().map(|addr| Address { addr, transport: Transport::Udp });
+fn upstreams(zone: &Name, addresses: Vec<Address>, means: &Means) -> Upstreams {
     Upstreams {
         zone: zone.clone(),
-        pool: Pool::new(zone, addresses, sockets, Instant::now()),
+        pool: Pool::new(zone, addresses, means, Instant::now()),
         is_looping: AtomicBool::new(false),
     }
 }

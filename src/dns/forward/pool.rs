@@ -11,8 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::exchange::udp::Sockets;
-use super::exchange::{self, Budget, Failure};
+use super::exchange::{self, Budget, Failure, Means};
 use super::message::Question;
 use super::upstream::{Address, PATIENCE_MOST, Upstream};
 use crate::view::wire::Name;
@@ -46,10 +45,10 @@ impl Pool {
     pub fn new(
         zone: &Name,
         addresses: impl IntoIterator<Item = Address>,
-        sockets: &Sockets,
+        means: &Means,
         now: Instant,
     ) -> Self {
-        let upstream = |address| Arc::new(Upstream::new(address, sockets, now));
+        let upstream = |address| Arc::new(Upstream::new(address, means, now));
         Self {
             upstreams: addresses.into_iter().map(upstream).collect(),
             probe: Arc::new(Question::new(zone, types::SOA)),
@@ -172,7 +171,8 @@ impl Race {
         self.tried += 1;
         // Neither is a question repeated lightly, nor the packet spent that a connection may come to need.
         let repeats = self.waiting.as_slice().is_empty() || self.tried + 1 >= TRIES_MOST;
-        let patience = if repeats { PATIENCE_MOST } else { upstream.health().patience() };
+        let patience = upstream.patience();
+        let patience = if repeats { patience.max(PATIENCE_MOST) } else { patience };
         self.next_at = Instant::now() + patience;
         self.latest = Some(upstream.clone());
         let (question, budget) = (self.question.clone(), self.budget.clone());

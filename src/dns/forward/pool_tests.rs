@@ -2,7 +2,7 @@ use super::*;
 use crate::dns::forward::flight::Flights;
 use crate::dns::forward::message::HEADER;
 use crate::dns::forward::testing::{
-    Act, Fake, good, honest, later, name, question, reply, settle, silent, truncated, with,
+    Act, Fake, good, honest, later, means, name, question, reply, settle, silent, truncated, with,
 };
 use crate::dns::forward::upstream::{LETTERS_DOUBTED_MOST, MEASURE_EVERY, Transport, USELESS_MOST};
 
@@ -13,7 +13,7 @@ fn pool(fakes: &[&Fake]) -> Pool {
 }
 
 fn pool_of(addresses: impl IntoIterator<Item = Address>, sockets: usize) -> Pool {
-    Pool::new(&name("."), addresses, &Sockets::new(sockets), Instant::now())
+    Pool::new(&name("."), addresses, &means(sockets), Instant::now())
 }
 
 /// Asks, and says which of the fakes won.
@@ -223,7 +223,8 @@ async fn without_a_socket_left_it_is_asked_over_a_connection() {
     // What is dropped gives its socket back.
     first.abort();
     settle().await;
-    assert!(pool.upstreams()[0].sockets().take().is_some());
+    let exchange::Ways::Datagrams(sockets, _) = pool.upstreams()[0].ways() else { panic!() };
+    assert!(sockets.take().is_some());
 }
 
 /// Replies with the name in other letters than it was asked.

@@ -1,14 +1,19 @@
 //! An upstream on loopback that does as it is told, for the tests.
 
+pub mod encrypted;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 
+use super::exchange::Means;
+use super::exchange::tls::Tls;
+use super::exchange::udp::Sockets;
 use super::message::{HEADER, Question};
 use super::upstream::{Address, Transport};
 use crate::view::wire::{self, Name};
@@ -21,6 +26,11 @@ pub fn question(name: &str) -> Question {
 
 pub fn name(text: &str) -> Name {
     Name::read(&wire::parse(text, b"\0").unwrap()).unwrap()
+}
+
+/// So many sockets, and nobody trusted.
+pub fn means(sockets: usize) -> Means {
+    Means { sockets: Sockets::new(sockets), tls: Tls::trusting([]).unwrap() }
 }
 
 /// A reply to `query` with a response code and addresses.
@@ -183,7 +193,11 @@ async fn on_connections(listener: TcpListener, behaviour: Arc<Behaviour>, heard:
     }
 }
 
-async fn on_connection(mut stream: TcpStream, behaviour: Arc<Behaviour>, heard: Arc<Heard>) {
+async fn on_connection(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    behaviour: Arc<Behaviour>,
+    heard: Arc<Heard>,
+) {
     while let Ok(length) = stream.read_u16().await {
         let mut query = vec![0; length.into()];
         if stream.read_exact(&mut query).await.is_err() {

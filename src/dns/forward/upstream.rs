@@ -1,14 +1,20 @@
 //! An upstream: where it is, how it is doing, and the connections to it.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::exchange::https::Https;
 use super::exchange::tcp::Streams;
-use super::exchange::udp::Sockets;
+use super::exchange::trouble::Trouble;
+use super::exchange::{Means, Ways};
 use super::message::Letters;
+use crate::config;
 
 /// The least that an upstream is waited for until the next is asked, too: on a network nearby the measure alone would
 /// be less than what a busy machine takes to look.
@@ -16,6 +22,10 @@ pub const PATIENCE_LEAST: Duration = Duration::from_millis(30);
 /// The most: a client waits no longer for an upstream that is dead. It is also what one is given that was
 /// never measured.
 pub const PATIENCE_MOST: Duration = Duration::from_millis(400);
+/// The most for one to which an encrypted connection must be opened first.
+pub const PATIENCE_HANDSHAKE: Duration = Duration::from_secs(1);
+/// Round trips of a question with a connection of its own: for TCP one, for TLS up to two, for the question one.
+const HANDSHAKE_ROUND_TRIPS: u32 = 4;
 /// An upstream that was not heard of for so long is measured anew, if there is another to choose.
 pub const MEASURE_EVERY: Duration = Duration::from_secs(60);
 /// From the first probe of a doubted upstream to the second; each later one is twice as far off,
@@ -31,12 +41,21 @@ pub const LETTERS_DOUBTED_MOST: u32 = 3;
 pub const LETTERS_LOWER_FOR: Duration = Duration::from_secs(3600);
 
 /// How an upstream is spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// Datagrams, and TCP for what they cannot carry.
     Udp,
     /// TCP alone.
     Tcp,
+    /// DNS over TLS (RFC 7858), with whom the certificate is for.
+    Tls(ServerName<'static>),
+    /// DNS over HTTPS (RFC 8484).
+    Https {
+        /// Whom the certificate is for.
+        name: ServerName<'static>,
+        /// The path of the requests, from its slash.
+        path: String,
+    },
 }
 
 /// Where an upstream is, and how it is spoken to.
@@ -48,19 +67,51 @@ pub struct Address {
     pub transport: Transport,
 }
 
+impl From<SocketAddr> for Address {
+    fn from(addr: SocketAddr) -> Self {
+        Self { addr, transport: Transport::Udp }
+    }
+}
+
+impl From<&config::Upstream> for Address {
+    fn from(upstream: &config::Upstream) -> Self {
+        let transport = match &upstream.transport {
+            config::Transport::Plain => Transport::Udp,
+            config::Transport::Tls { name } => Transport::Tls(name.clone()),
+            config::Transport::Https { name, path } => {
+                Transport::Https { name: name.clone(), path: path.clone() }
+            }
+        };
+        Self { addr: upstream.address, transport }
+    }
+}
+
+/// As the configuration has it.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addr = self.addr;
+        match &self.transport {
+            Transport::Udp | Transport::Tcp => write!(f, "{addr}"),
+            Transport::Tls(name) => write!(f, "tls://{addr}#{}", name.to_str()),
+            Transport::Https { name, path } => write!(f, "https://{addr}{path}#{}", name.to_str()),
+        }
+    }
+}
+
 /// An upstream.
 pub struct Upstream {
     address: Address,
     health: Mutex<Health>,
-    streams: Streams,
-    sockets: Sockets,
+    trouble: Arc<Trouble>,
+    ways: Ways,
 }
 
 impl Upstream {
     /// One of which nothing is known yet.
-    pub fn new(address: Address, sockets: &Sockets, now: Instant) -> Self {
-        let (streams, sockets) = (Streams::new(address.addr), sockets.clone());
-        Self { address, health: Mutex::new(Health::new(now)), streams, sockets }
+    pub fn new(address: Address, means: &Means, now: Instant) -> Self {
+        let trouble = Arc::new(Trouble::new(&address));
+        let ways = ways(&address, means, &trouble);
+        Self { address, health: Mutex::new(Health::new(now)), trouble, ways }
     }
 
     /// Where it is.
@@ -68,17 +119,30 @@ impl Upstream {
         &self.address
     }
 
+    /// How long it is waited for until the next is asked, too. One to which a connection must be opened first is given
+    /// the time for it.
+    pub fn patience(&self) -> Duration {
+        let patience = self.health().patience();
+        let is_open = match &self.ways {
+            Ways::Datagrams(..) => true,
+            Ways::Streams(streams) => streams.is_open(),
+            Ways::Https(https) => https.is_open(),
+        };
+        if is_open { patience } else { (patience * HANDSHAKE_ROUND_TRIPS).min(PATIENCE_HANDSHAKE) }
+    }
+
+    /// What keeps it from being asked, for people.
+    pub fn trouble(&self) -> &Trouble {
+        &self.trouble
+    }
+
+    pub(super) fn ways(&self) -> &Ways {
+        &self.ways
+    }
+
     /// How it is doing.
     pub fn health(&self) -> Health {
         *self.health.lock()
-    }
-
-    pub(super) fn streams(&self) -> &Streams {
-        &self.streams
-    }
-
-    pub(super) fn sockets(&self) -> &Sockets {
-        &self.sockets
     }
 
     /// It replied, after so long.
@@ -113,6 +177,18 @@ impl Upstream {
     /// Whether random letters came back as they were sent; `None`: not, by a datagram that may have been forged.
     pub(super) fn letters_seen(&self, kept: Option<bool>, now: Instant) {
         self.health.lock().letters_seen(kept, now);
+    }
+}
+
+fn ways(address: &Address, means: &Means, trouble: &Arc<Trouble>) -> Ways {
+    let (addr, tls) = (address.addr, &means.tls);
+    match &address.transport {
+        Transport::Udp => Ways::Datagrams(means.sockets.clone(), Streams::new(addr)),
+        Transport::Tcp => Ways::Streams(Streams::new(addr)),
+        Transport::Tls(name) => Ways::Streams(Streams::encrypted(tls.for_dot(addr, name, trouble))),
+        Transport::Https { name, path } => {
+            Ways::Https(Https::new(tls.for_h2(addr, name, trouble), path))
+        }
     }
 }
 

@@ -56,8 +56,8 @@ const ERROR_MEANINGS: [&str; 25] = [
     "invalid data",
 ];
 
-/// A code's name.
-pub(super) fn rcode(number: u16) -> String {
+/// A response code's name, such as `NOERROR`.
+pub fn rcode(number: u16) -> String {
     match (RCODES.get(usize::from(number)), number) {
         (Some(name), _) => (*name).to_owned(),
         (None, 16) => "BADVERS".to_owned(),

@@ -4,19 +4,19 @@
 //! All of it is one task that owns the connection, so that nobody waits for anybody's octets but their own.
 
 use std::collections::HashMap;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::pulse::Pulse;
 use super::tcp::{Lost, Order, PIPELINED_MOST, Reply};
 use crate::dns::forward::message::{self, HEADER};
 
-/// How long a connection stays open without a question under way: seconds, as RFC 7766, section 6.2.3, has it.
-pub(super) const IDLE: Duration = Duration::from_secs(10);
-/// How long an upstream may owe replies and complete none: as long as a question has in all.
-pub(super) const STALL: Duration = Duration::from_secs(4);
+/// What may be spent on taking leave, as TLS does.
+const LEAVE_MOST: Duration = Duration::from_secs(1);
 /// Replies that nobody waits for, until the connection is closed: one may be a repetition, more are a defect.
 const UNMATCHED_MOST: usize = 3;
 /// Questions are not taken while there is so much to write: some hundred of them.
@@ -26,21 +26,33 @@ const READ_OCTETS: usize = 4 << 10;
 /// The octets before each message that say how long it is (RFC 1035, section 4.2.2).
 const LENGTH_OCTETS: usize = 2;
 
-/// Carries orders out until the connection idles, breaks or stalls, or nobody can order any more.
-pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: S, mut orders: Receiver<Order>) {
+/// Carries orders out until the connection was without a question for `idle`, breaks or stalls, or nobody can order any
+/// more.
+pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    idle: Duration,
+    pulse: &Pulse,
+    mut orders: Receiver<Order>,
+) {
     let (mut reader, mut writer) = split(stream);
-    let mut talk = Talk::new(Instant::now());
+    pulse.opened(Instant::now());
+    let mut talk = Talk::new(pulse);
     let why = loop {
         talk.input.reserve(READ_OCTETS);
-        let deadline = talk.deadline();
+        let deadline = pulse.deadline(idle);
         tokio::select! {
             order = orders.recv(), if talk.output.len() < OUTPUT_MOST => match order {
                 Some(order) => talk.ask(order, Instant::now()),
                 None => break Lost::Broken,
             },
-            written = writer.write(&talk.output), if !talk.output.is_empty() => match written {
-                Ok(0) | Err(_) => break Lost::Broken,
-                Ok(octets) => drop(talk.output.drain(..octets)),
+            put = put(&mut writer, &talk.output), if !talk.output.is_empty() || !talk.is_flushed => {
+                match put {
+                    Ok(octets) => {
+                        talk.is_flushed = talk.output.is_empty();
+                        talk.output.drain(..octets);
+                    }
+                    Err(_) => break Lost::Broken,
+                }
             },
             read = reader.read_buf(&mut talk.input) => match read {
                 Ok(0) | Err(_) => break Lost::Broken,
@@ -55,47 +67,62 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: S, mut orders
     };
     // An order that comes now finds the door closed or is dropped, which says `Broken`.
     orders.close();
-    for (_, order) in talk.under_way.drain() {
+    for (_, under_way) in talk.under_way.drain() {
         // Whoever asked may have gone.
-        let _ = order.reply.send(Err(why));
+        let _ = under_way.order.reply.send(Err(why));
+    }
+    // So that no order waits for the leave.
+    drop(orders);
+    // What broke cannot take leave.
+    let _ = timeout(LEAVE_MOST, writer.shutdown()).await;
+}
+
+/// Writes some of the output, and says how much; without any, sends off what TLS has taken and still holds.
+async fn put(writer: &mut (impl AsyncWrite + Unpin), output: &[u8]) -> io::Result<usize> {
+    if output.is_empty() {
+        return writer.flush().await.map(|()| 0);
+    }
+    match writer.write(output).await? {
+        0 => Err(ErrorKind::WriteZero.into()),
+        octets => Ok(octets),
     }
 }
 
 /// What is under way on a connection.
-struct Talk {
+struct Talk<'p> {
     /// By id; as many as there are places on a connection.
-    under_way: HashMap<u16, Order>,
+    under_way: HashMap<u16, UnderWay>,
     /// What was read and is no whole message yet.
     input: Vec<u8>,
     /// What is to be written.
     output: Vec<u8>,
+    /// All that was written has left.
+    is_flushed: bool,
     unmatched: usize,
-    /// When the upstream last did what it should, or began to owe.
+    pulse: &'p Pulse,
+}
+
+struct UnderWay {
+    order: Order,
     since: Instant,
 }
 
 /// The upstream does not keep to the protocol.
 struct Nonsense;
 
-impl Talk {
-    fn new(now: Instant) -> Self {
+impl<'p> Talk<'p> {
+    fn new(pulse: &'p Pulse) -> Self {
         Self {
             under_way: HashMap::new(),
             input: Vec::new(),
             output: Vec::new(),
+            is_flushed: true,
             unmatched: 0,
-            since: now,
+            pulse,
         }
-    }
-
-    fn deadline(&self) -> Instant {
-        self.since + if self.under_way.is_empty() { IDLE } else { STALL }
     }
 
     fn ask(&mut self, mut order: Order, now: Instant) {
-        if self.under_way.is_empty() {
-            self.since = now;
-        }
         let id = order.query.id();
         // One of the first is free, since there are fewer under way. It need not be hard to guess here.
         let free = (0..=PIPELINED_MOST)
@@ -108,7 +135,8 @@ impl Talk {
         order.query.set_id(id);
         self.output.extend_from_slice(&length.to_be_bytes());
         self.output.extend_from_slice(order.query.octets());
-        self.under_way.insert(id, order);
+        self.under_way.insert(id, UnderWay { order, since: now });
+        self.pulse.asked(now);
     }
 
     /// Takes every whole message off what was read.
@@ -137,20 +165,21 @@ impl Talk {
 
     fn take_reply(&mut self, reply: &[u8], now: Instant) -> Result<(), Nonsense> {
         let id = message::id(reply).unwrap_or_default();
-        let order = self.under_way.get(&id);
-        let matched = order.and_then(|order| order.query.matches(reply));
+        let query = self.under_way.get(&id).map(|under_way| &under_way.order.query);
+        let matched = query.and_then(|query| query.matches(reply));
         // A connection has room for all of it: what is cut is none.
         let Some(matched) = matched.filter(|matched| !matched.truncated) else {
             self.unmatched += 1;
             return if self.unmatched < UNMATCHED_MOST { Ok(()) } else { Err(Nonsense) };
         };
-        if let Some(order) = self.under_way.remove(&id) {
+        if let Some(UnderWay { order, since }) = self.under_way.remove(&id) {
+            self.pulse.replied(now);
             let mut octets = reply.to_vec();
             order.query.restore(&mut octets);
+            let (letters_kept, delay) = (matched.letters_kept, now - since);
             // Whoever asked may have had another reply meanwhile.
-            let _ = order.reply.send(Ok(Reply { octets, letters_kept: matched.letters_kept }));
+            let _ = order.reply.send(Ok(Reply { octets, letters_kept, delay }));
         }
-        self.since = now;
         Ok(())
     }
 }

@@ -1,7 +1,6 @@
 //! The connections to one upstream: opened when they are needed, shared by questions, closed when they idle
-//! (RFC 7766, section 6.2).
+//! (RFC 7766, section 6.2). TLS is a layer below that changes nothing else (RFC 7858).
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +9,10 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::pulse::Pulse;
+use super::tls::Opener;
 use super::{Budget, Failure, stream};
 use crate::dns::forward::message::{Letters, Query, Question};
 
@@ -22,11 +23,22 @@ pub const CONNECTIONS_MOST: usize = 4;
 pub const PIPELINED_MOST: usize = 100;
 /// From the first SYN to a connection that can be written to: a question has 4 s in all, and others to ask.
 pub const CONNECT_MOST: Duration = Duration::from_secs(2);
+/// How long a connection stays open without a question under way: seconds, as RFC 7766, section 6.2.3, has it.
+pub const IDLE: Duration = Duration::from_secs(10);
+/// The same for an encrypted one, which costs both sides more to open. Servers often close theirs after 30 s.
+pub const IDLE_ENCRYPTED: Duration = Duration::from_secs(30);
 
 /// The connections to one upstream.
 pub struct Streams {
-    addr: SocketAddr,
+    door: Door,
     open: Mutex<Vec<Connection>>,
+}
+
+/// How connections are opened.
+#[derive(Clone)]
+enum Door {
+    Tcp(SocketAddr),
+    Tls(Arc<Opener>),
 }
 
 /// A connection, or one that is being opened: its task takes orders.
@@ -34,6 +46,7 @@ pub struct Streams {
 struct Connection {
     orders: mpsc::Sender<Order>,
     places: Arc<Semaphore>,
+    pulse: Arc<Pulse>,
 }
 
 /// A question for a connection's task.
@@ -51,6 +64,8 @@ pub struct Reply {
     pub octets: Vec<u8>,
     /// The name's letters came as they were sent.
     pub letters_kept: bool,
+    /// How long it took from the query, which a connection that had to be opened delays.
+    pub delay: Duration,
 }
 
 /// What became of a connection while a question was under way.
@@ -58,6 +73,8 @@ pub struct Reply {
 pub(super) enum Lost {
     /// It could not be opened.
     NeverOpened,
+    /// It is not, or could not be, with whom it should be.
+    Untrusted,
     /// The upstream closed or broke it.
     Broken,
     /// The upstream said nothing.
@@ -71,7 +88,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 impl Streams {
     /// None open yet.
     pub fn new(addr: SocketAddr) -> Self {
-        Self { addr, open: Mutex::default() }
+        Self { door: Door::Tcp(addr), open: Mutex::default() }
+    }
+
+    /// The same, encrypted.
+    pub fn encrypted(opener: Opener) -> Self {
+        Self { door: Door::Tls(Arc::new(opener)), open: Mutex::default() }
     }
 
     /// Asks over a connection. A question that was under way when a used one broke is asked once more on a fresh
@@ -88,15 +110,24 @@ impl Streams {
         let mut anew = false;
         loop {
             let (connection, place, opened) = self.connection(anew)?;
-            let query = Query::new(question, letters).map_err(|_| Failure::Local)?;
+            let mut query = Query::new(question, letters).map_err(|_| Failure::Local)?;
+            if matches!(self.door, Door::Tls(_)) {
+                query.pad();
+            }
             budget.take()?;
             match connection.ask(query, place).await {
                 Ok(reply) => return Ok(reply),
                 Err(Lost::Broken) if !opened && !anew => anew = true,
-                Err(Lost::Broken | Lost::NeverOpened) => return Err(Failure::Unreachable),
-                Err(Lost::Stalled) => return Err(Failure::Silent),
+                Err(lost) => return Err(lost.into()),
             }
         }
+    }
+
+    /// Whether there is one that a question would not have to wait for.
+    pub fn is_open(&self) -> bool {
+        let is_open =
+            |connection: &Connection| !connection.orders.is_closed() && connection.pulse.is_open();
+        self.open.lock().iter().any(is_open)
     }
 
     /// How many are open, or being opened.
@@ -112,8 +143,12 @@ impl Streams {
         open.retain(|connection| !connection.orders.is_closed());
         let may_open = open.len() < CONNECTIONS_MOST;
         if !(anew && may_open) {
-            let free =
-                open.iter().find_map(|connection| Some((connection.clone(), connection.place()?)));
+            let now = Instant::now();
+            let is_fit = |connection: &&Connection| !(may_open && connection.pulse.is_slow(now));
+            let free = open
+                .iter()
+                .filter(is_fit)
+                .find_map(|connection| Some((connection.clone(), connection.place()?)));
             if let Some((connection, place)) = free {
                 return Ok((connection, place, false));
             }
@@ -131,14 +166,31 @@ impl Streams {
     /// reach it any more.
     fn start(&self) -> Connection {
         let (orders, taken) = mpsc::channel(PIPELINED_MOST);
-        let addr = self.addr;
+        let (door, pulse) = (self.door.clone(), Arc::new(Pulse::new(Instant::now())));
+        let told = pulse.clone();
         tokio::spawn(async move {
-            match timeout(CONNECT_MOST, open(addr)).await {
-                Ok(Ok(opened)) => stream::run(opened, taken).await,
-                Ok(Err(_)) | Err(_) => refuse_all(taken).await,
+            match door.open().await {
+                Ok(opened) => stream::run(opened, door.idle(), &told, taken).await,
+                Err(lost) => refuse_all(taken, lost).await,
             }
         });
-        Connection { orders, places: Arc::new(Semaphore::new(PIPELINED_MOST)) }
+        Connection { orders, places: Arc::new(Semaphore::new(PIPELINED_MOST)), pulse }
+    }
+}
+
+impl Door {
+    async fn open(&self) -> Result<Box<dyn Stream>, Lost> {
+        match self {
+            Self::Tcp(addr) => Ok(Box::new(connect(*addr).await?)),
+            Self::Tls(opener) => Ok(Box::new(opener.open().await?)),
+        }
+    }
+
+    fn idle(&self) -> Duration {
+        match self {
+            Self::Tcp(_) => IDLE,
+            Self::Tls(_) => IDLE_ENCRYPTED,
+        }
     }
 }
 
@@ -155,18 +207,30 @@ impl Connection {
     }
 }
 
-async fn open(addr: SocketAddr) -> io::Result<Box<dyn Stream>> {
-    let stream = TcpStream::connect(addr).await?;
-    // Queries leave when they are written; without it, later and no worse.
-    let _ = stream.set_nodelay(true);
-    Ok(Box::new(stream))
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::NeverOpened | Lost::Broken => Self::Unreachable,
+            Lost::Untrusted => Self::Untrusted,
+            Lost::Stalled => Self::Silent,
+        }
+    }
 }
 
-async fn refuse_all(mut orders: mpsc::Receiver<Order>) {
+/// Connects, in bounded time.
+pub(super) async fn connect(addr: SocketAddr) -> Result<TcpStream, Lost> {
+    let connected = timeout(CONNECT_MOST, TcpStream::connect(addr)).await;
+    let stream = connected.map_err(|_| Lost::NeverOpened)?.map_err(|_| Lost::NeverOpened)?;
+    // Queries leave when they are written; without it, later and no worse.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+async fn refuse_all(mut orders: mpsc::Receiver<Order>, lost: Lost) {
     orders.close();
     while let Some(order) = orders.recv().await {
         // Whoever asked may have gone.
-        let _ = order.reply.send(Err(Lost::NeverOpened));
+        let _ = order.reply.send(Err(lost));
     }
 }
 

@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::stream::{IDLE, STALL};
 use super::*;
+use crate::dns::forward::exchange::pulse::STALL;
 use crate::dns::forward::message::{HEADER, rcode};
 use crate::dns::forward::testing::{
     Act, Fake, good, honest, later, question, reply, silent, truncated, with,
