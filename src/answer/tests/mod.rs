@@ -8,6 +8,7 @@ mod errors;
 mod files;
 mod registry;
 mod rotation;
+mod streams;
 
 use std::fmt::Write;
 use std::net::SocketAddr;
