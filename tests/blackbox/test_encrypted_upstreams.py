@@ -127,7 +127,7 @@ def test_doctor_and_check_config(servers, unbound, ca, scheme):
     assert well == "ok" and answers.startswith(f"{good} in forward.upstreams answers in "), found
     assert problem == "problem" and "its certificate is not for `wrong.example`" in refused, found
     checked = run("check-config", "--config", server.config_file)
-    assert checked.returncode == 0 and f"forward.ca_file {ca.file}: has 1 certificate" in checked.stdout, checked
+    assert (checked.returncode, checked.stdout) == (0, "the configuration is good\n"), checked
     server.configure({"forward": {"upstreams": [good.split("#")[0]]}})
     checked = run("check-config", "--config", server.config_file)
     assert checked.returncode != 0
