@@ -6,6 +6,10 @@
 use super::parse::{HEADER, OtherRecord, Rest};
 use crate::view::zones::types;
 
+/// The response code in a header's fourth octet, and those that are answers (RFC 1035, section 4.1.1).
+const RCODE: u8 = 0x0f;
+const NOERROR: u8 = 0;
+const NXDOMAIN: u8 = 3;
 /// Octets of an SOA record's last number, MINIMUM (RFC 1035, section 3.3.13).
 const MINIMUM_OCTETS: usize = 4;
 /// The option with which a client asks how long its connection may be idle (RFC 7828, section 3.1).
@@ -20,6 +24,9 @@ pub fn fresh_secs(reply: &[u8]) -> u32 {
 
 fn fresh(reply: &[u8]) -> Option<u32> {
     let message = Message::read(reply)?;
+    if !matches!(reply.get(3)? & RCODE, NOERROR | NXDOMAIN) {
+        return None;
+    }
     let mut rest = message.records;
     let mut least = None;
     for _ in 0..message.answers {
@@ -120,6 +127,12 @@ mod tests {
             (0, [&[][..], &[(6, 90, &[0, 0])], &[]]),
         ] {
             assert_eq!(fresh_secs(&message(sections)), expected, "{sections:?}");
+        }
+        // An alias of ours may lead to upstream's failure.
+        for (code, expected) in [(2, 0), (3, 300), (5, 0)] {
+            let mut reply = message([&[A], &[], &[]]);
+            reply[3] |= code;
+            assert_eq!(fresh_secs(&reply), expected, "code {code}");
         }
     }
 

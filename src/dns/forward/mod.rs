@@ -8,7 +8,7 @@
 //! plan      which group of upstreams a name belongs to, or that nobody is asked
 //! rules     which group of upstreams a name belongs to
 //! pool      the fastest healthy upstream of the group first, the next after a short delay or a failure
-//! exchange  one question, one upstream: a datagram from a socket of its own, or a connection that is shared
+//! exchange  one question, one upstream: a datagram from a socket of its own, or a connection that is shared, TLS or not
 //! message   the query's octets, and which replies are replies to it
 //! accept    what of a reply the cache may keep
 //! ```
