@@ -282,6 +282,29 @@ mod tests {
     }
 
     #[test]
+    fn a_padded_query_is_the_same_question_in_whole_blocks() {
+        // One octet more of a name each time, past the end of a block.
+        for length in 1..=63 {
+            for second in ["", "x."] {
+                let asked = question(&format!("{}.{second}example.", "a".repeat(length)));
+                let mut query = Query::new(&asked, Letters::Lower).unwrap();
+                let plain = query.octets().to_vec();
+                query.pad();
+                let padded = query.octets();
+                assert_eq!((padded.len() % PADDED_TO, padded.len() - plain.len() >= 4), (0, true));
+                let (head, option) = padded.split_at(plain.len());
+                assert_eq!(head[..plain.len() - 2], plain[..plain.len() - 2]);
+                let length = u16::from_be_bytes([head[plain.len() - 2], head[plain.len() - 1]]);
+                assert_eq!(usize::from(length), option.len());
+                let told = u16::from_be_bytes([option[2], option[3]]);
+                assert_eq!((&option[..2], usize::from(told)), (&[0, 12][..], option.len() - 4));
+                assert!(option[4..].iter().all(|octet| *octet == 0));
+                assert_eq!(skip_records(&padded[query.question_end..], 1), Some(()));
+            }
+        }
+    }
+
+    #[test]
     fn ids_and_letters_are_by_chance() {
         let asked = question("abcdefghijklmnopqrstuvwxyz.example.");
         let queries: Vec<_> =
