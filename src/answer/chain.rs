@@ -19,12 +19,16 @@ use crate::view::zones::{Kind, types};
 
 /// Parts at most: an alias of ours, what upstream says, an alias back, and once more.
 const MOST_PARTS: usize = 5;
+/// SERVFAIL (RFC 1035, section 4.1.1).
+const SERVFAIL: u16 = 2;
 /// REFUSED (RFC 1035, section 4.1.1): the name is asked of nobody.
 const REFUSED: u8 = 5;
 
 /// What a query is answered with.
 #[derive(Debug, Default)]
 pub struct Chain<'a> {
+    /// It leads on and on.
+    is_broken: bool,
     parts: [Option<Part<'a>>; MOST_PARTS],
     count: usize,
 }
@@ -57,8 +61,11 @@ impl<'a> Chain<'a> {
         self.iter().any(|part| matches!(part, Part::Theirs(found) if found.is_due))
     }
 
-    /// The response code: that of the last part.
+    /// The response code: that of the last part. One that leads on and on comes to nothing.
     pub fn rcode(&self) -> u16 {
+        if self.is_broken {
+            return SERVFAIL;
+        }
         match self.iter().last() {
             Some(Part::Ours(answer)) => answer.rcode(),
             Some(Part::Theirs(found)) => found.entry.head().rcode.into(),
@@ -96,7 +103,10 @@ pub fn follow<'a>(
         }
         match walk.theirs(beyond, ours, &name)? {
             Some(target) if !walk.chain.is_full() => name = target,
-            _ => return Ok(walk.chain),
+            leads_to => {
+                walk.chain.is_broken = leads_to.is_some();
+                return Ok(walk.chain);
+            }
         }
         ours = walk.decide(&name);
     }

@@ -129,6 +129,8 @@ impl<'a> Beyond<'a, '_> {
             (Lookup::Due(entry), _) => found(entry, Age::Fresh, true),
             (Lookup::Stale { entry, has_failed: true }, _)
             | (Lookup::Stale { entry, .. }, Mode::Stale) => found(entry, Age::Stale, false),
+            // It was asked just now, in vain.
+            (Lookup::Stale { entry, .. }, _) if known.is_some() => found(entry, Age::Stale, false),
             (Lookup::Failed(entry), _) => found(entry, Age::Fresh, false),
             (Lookup::Stale { .. } | Lookup::Nothing, _) => known,
         }

@@ -81,7 +81,7 @@ impl Checker<'_> {
         for Placed { place, value: Upstream { address, .. } } in &upstreams {
             if own.is(*address) {
                 let text = format!(
-                    "{key}: this server itself listens on {address} (dns.listen), and would ask itself without \
+                    "{key}: this server itself listens on {address}, and would ask itself without \
                      end: name the server that is to be asked, or leave it out"
                 );
                 self.problem(*place, text);

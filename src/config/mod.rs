@@ -145,6 +145,17 @@ pub struct Http {
     pub insecure_no_token: bool,
 }
 
+impl Dns {
+    /// Where whoever asks for names asks this server, however it is asked.
+    pub fn all_listen(&self) -> Vec<SocketAddr> {
+        [&self.listen, &self.tls_listen, &self.https_listen]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect()
+    }
+}
+
 /// The datagram door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Udp {

@@ -79,7 +79,8 @@ impl Config {
     /// A file that is right by itself (with other addresses to listen on) must not have the server ask itself where it
     /// still listens.
     fn keep_out_of_a_loop(&self, merged: &mut Config, kept: &mut Vec<String>) {
-        let own = merged.forward.named().find(|(_, up)| reaches(&self.dns.listen, up.address));
+        let listen = self.dns.all_listen();
+        let own = merged.forward.named().find(|(_, up)| reaches(&listen, up.address));
         if let Some((key, own)) = own {
             kept.push(format!(
                 "[forward] stays until a restart: {} in {key} is where this server listens now",

@@ -84,7 +84,7 @@ impl Checker<'_> {
         self.apart("dns.listen", &dns, "udp.listen (UDP)", &udp);
         let encrypted = self.encrypted(&raw.dns, [&dns, &http, &udp]);
         let dns = self.dns(&raw.dns, dns, encrypted);
-        let own = Own { listen: &dns.listen, zones: &dns.zones };
+        let own = Own { listen: &dns.all_listen(), zones: &dns.zones };
         let forward = self.forward(&raw.forward, &own);
         Config {
             dns,

@@ -87,7 +87,7 @@ impl Forwarding {
             return;
         }
         let before = current.forward.replace(config.forward.clone());
-        current.listen.clone_from(&config.dns.listen);
+        current.listen = config.dns.all_listen();
         current.read_file(true);
         self.put_in_force(&current);
         self.set_recursion(&config.forward, before.as_ref());

@@ -1,5 +1,6 @@
 """What upstream said is kept for as long as it holds, and a little longer when upstream fails (issue 4, point 2)."""
 
+import concurrent.futures
 import itertools
 import signal
 import socket
@@ -7,6 +8,7 @@ import threading
 
 import pytest
 
+from rc.server import run
 from rc.upstream import PACKETS_MOST, Book, Held, address, failing, silent
 from rc.wait import Stalls, until
 
@@ -319,3 +321,25 @@ def test_a_day_is_the_most(forwarding):
     assert ttl(server.dns.ask("negative.example.")) == 0
     server.dns.ask("negative.example.")
     assert upstream.count("negative.example.") == 2
+
+
+def test_what_was_flushed_while_it_was_asked_stays_forgotten(forwarding):
+    """The answer that was on its way is given to who waits for it, and not remembered."""
+    held = Held(address("192.0.2.1"))
+    server, upstream = forwarding(held)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        asked = pool.submit(server.dns.ask, "www.example.", timeout=10)
+        upstream.wait(1, "www.example.")
+        done = run("--server", server.url, "cache", "flush", "www.example.")
+        assert done.returncode == 0 and "0 entries" in done.stdout
+        held.release()
+        assert asked.result().data() == ["192.0.2.1"]
+    held.script = address("192.0.2.2")
+    assert server.dns.ask("www.example.").data() == ["192.0.2.2"]
+
+
+def test_an_alias_that_never_ends_is_a_failure(forwarding):
+    """One CNAME a reply, again and again: not an answer without an address, which would say that there is none."""
+    server, _ = forwarding(lambda query: query.reply(f"{query.letters} 60 CNAME x{query.name}"))
+    answer = server.dns.ask("a.example.")
+    assert (answer.rcode, answer.data(type="A")) == ("SERVFAIL", [])

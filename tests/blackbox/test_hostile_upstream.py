@@ -254,3 +254,21 @@ def test_rebinding_is_let_through_unless_it_is_told(forwarding):
     server, _ = forwarding(Book(*(f"p{n}.example. 60 A {ip}" for n, ip in enumerate(PRIVATE))))
     for number, ip in enumerate(PRIVATE):
         assert server.dns.ask(f"p{number}.example.").data() == [ip]
+
+
+def test_what_is_dropped_leaves_nothing_and_is_no_failure(forwarding):
+    """An answer of private addresses alone, with name servers beside it: NODATA, remembered; no other way around."""
+    ns = "evil.example. 60 NS ns.evil.example."
+
+    def script(query):
+        if query.name.startswith("hop"):
+            return query.reply(f"{query.letters} 60 CNAME host.corp.example.")
+        return query.reply(f"{query.letters} 60 A 10.0.0.1", authority=[ns])
+
+    server, upstream = forwarding(script, private_addresses="drop", private_zones=["corp.example."])
+    for _ in range(2):
+        answer = server.dns.ask("www.evil.example.")
+        assert (answer.rcode, answer.data()) == ("NOERROR", [])
+    assert upstream.count("www.evil.example.") == 1
+    assert server.dns.ask("host.corp.example.").data() == ["10.0.0.1"]
+    assert server.dns.ask("hop.evil.example.").data(type="A") == []

@@ -40,7 +40,7 @@ fn what_is_wrong_with_forwarding_is_told_with_its_line() {
         (
             "rules = { a = ['tls://127.0.0.1:5300#a.example'] }",
             &[
-                "line 2: forward.rules: `a`: this server itself listens on 127.0.0.1:5300 (dns.listen), and would \
+                "line 2: forward.rules: `a`: this server itself listens on 127.0.0.1:5300, and would \
                ask itself without end: name the server that is to be asked, or leave it out",
             ],
         ),
@@ -59,7 +59,7 @@ fn what_is_wrong_with_forwarding_is_told_with_its_line() {
         (
             "upstreams = ['127.0.0.1:5300']",
             &[
-                "line 2: forward.upstreams: this server itself listens on 127.0.0.1:5300 (dns.listen), and would \
+                "line 2: forward.upstreams: this server itself listens on 127.0.0.1:5300, and would \
                ask itself without end: name the server that is to be asked, or leave it out",
             ],
         ),
@@ -86,7 +86,7 @@ fn what_is_wrong_with_forwarding_is_told_with_its_line() {
         (
             "rules = { a = ['127.0.0.1:5300'] }",
             &[
-                "line 2: forward.rules: `a`: this server itself listens on 127.0.0.1:5300 (dns.listen), and would \
+                "line 2: forward.rules: `a`: this server itself listens on 127.0.0.1:5300, and would \
                ask itself without end: name the server that is to be asked, or leave it out",
             ],
         ),

@@ -4,6 +4,7 @@
 //! MaginotDNS, CVE-2025-40778). What is kept is found by the very question only. Whether the reply came from where
 //! the question went, has its id and repeats its letters' case is for who sent it to see to.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use super::reply::{NOERROR, NOTIMP, NXDOMAIN, Record, Reply};
@@ -14,6 +15,8 @@ use crate::cache::{
 use crate::view::LeaseTime;
 use crate::view::zones::types;
 
+/// Seconds for which it is kept that there is nothing but what was dropped.
+const DROPPED_SECS: u32 = 60;
 /// CNAMEs that an answer may lead through (CVE-2022-48256).
 const MOST_LINKS: usize = 8;
 /// RRsets that prove what is not there, at most: NSEC3 needs three (RFC 5155, section 7.2.2), a chain through wildcards
@@ -72,8 +75,8 @@ pub trait Judge {
     /// Whether a name is in our zones: nothing that others say of it is kept.
     fn is_ours(&self, name: &[u8]) -> bool;
 
-    /// Whether what others say may lead to names in our zones.
-    fn may_lead_to_ours(&self) -> bool;
+    /// Whether what others say may lead to names that are asked for by themselves: in our zones, or elsewhere.
+    fn may_lead_on(&self) -> bool;
 
     /// Whether a record of this type and data is dropped.
     fn drops(&self, rtype: u16, rdata: &[u8]) -> bool;
@@ -127,6 +130,8 @@ struct Kept<'r> {
     most_secs: u32,
     /// The chain ends in an alias of a name that has to be asked for.
     leads_on: bool,
+    /// Something was dropped that would have been an answer.
+    has_dropped: Cell<bool>,
 }
 
 /// An RRset that is kept.
@@ -152,6 +157,7 @@ impl<'r> Kept<'r> {
             sets: Vec::new(),
             most_secs: MOST_LIFE_SECS,
             leads_on: false,
+            has_dropped: Cell::new(false),
         };
         let has_answer = kept.follow(asked.rtype)?;
         match (has_answer, reply.rcode) {
@@ -193,7 +199,7 @@ impl<'r> Kept<'r> {
             let is_ours = self.judge.is_ours(target);
             self.names.push(target.clone());
             if is_ours {
-                self.leads_on = self.judge.may_lead_to_ours();
+                self.leads_on = self.judge.may_lead_on();
                 return Ok(!self.leads_on);
             }
         }
@@ -207,9 +213,14 @@ impl<'r> Kept<'r> {
         let ours =
             |record: &&Record| record.rtype == types::SOA && is_in(self.name(), &record.owner);
         let Some(soa) = authorities.iter().find(ours) else {
+            // What was dropped leaves nothing, which nobody has to ask for again at once.
+            if self.has_dropped.get() {
+                self.most_secs = DROPPED_SECS;
+                return Ok(());
+            }
             // Delegations are for who follows them (RFC 2308, section 2.2).
             let is_referral = self.reply.rcode == NOERROR && !has(types::SOA) && has(types::NS);
-            let is_alias = self.names.len() > 1;
+            let is_alias = self.names.len() > 1 && self.judge.may_lead_on();
             if is_referral && !is_alias {
                 return Err(Refusal::Unhelpful);
             }
@@ -315,6 +326,7 @@ impl<'r> Kept<'r> {
             let data = self.reply.message.data(rtype, start, end).ok_or(Malformed)?;
             types::check(rtype, &data).map_err(|_| Malformed)?;
             if self.judge.drops(rtype, &data) {
+                self.has_dropped.set(true);
                 continue;
             }
             ttl = ttl.min(if record.ttl < NO_TTL { record.ttl } else { 0 });

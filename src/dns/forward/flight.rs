@@ -41,7 +41,7 @@ struct Table<T> {
 
 struct Flight<T> {
     question: Question,
-    /// How many wait, or did before they left.
+    /// How many wait.
     clients: usize,
     landed: watch::Sender<Option<T>>,
     /// `None` for the moment before the task has begun.
@@ -72,7 +72,8 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         if let Some(task) = given_up.and_then(|flight| flight.task) {
             task.abort();
         }
-        if let Some(number) = boarded.new_flight {
+        let Boarded { landed, number, is_new } = boarded;
+        if is_new {
             let landing = Landing { flights: self.clone(), number };
             let asked = ask();
             let task = tokio::spawn(async move { landing.with(asked.await) });
@@ -82,7 +83,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
                 None => task.abort(),
             }
         }
-        boarded.waiting
+        Waiting { landed, seat: Seat { flights: self.clone(), number } }
     }
 
     /// How many questions are under way.
@@ -97,7 +98,22 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
 }
 
 /// A client's wait for a reply.
-pub struct Waiting<T>(watch::Receiver<Option<T>>);
+pub struct Waiting<T> {
+    landed: watch::Receiver<Option<T>>,
+    seat: Seat<T>,
+}
+
+/// A client's place in the count; free again when this is dropped.
+struct Seat<T> {
+    flights: Arc<Flights<T>>,
+    number: u64,
+}
+
+impl<T> Drop for Seat<T> {
+    fn drop(&mut self) {
+        self.flights.table.lock().leave(self.number);
+    }
+}
 
 impl<T: Clone> Waiting<T> {
     /// What the flight brings.
@@ -105,16 +121,18 @@ impl<T: Clone> Waiting<T> {
     /// # Errors
     /// It brings nothing: at once when it is given up.
     pub async fn reply(mut self) -> Result<T, GivenUp> {
-        let landed = self.0.wait_for(Option::is_some).await.map_err(|_| GivenUp)?;
+        let Self { landed, seat: _seat } = &mut self;
+        let landed = landed.wait_for(Option::is_some).await.map_err(|_| GivenUp)?;
         landed.clone().ok_or(GivenUp)
     }
 }
 
 /// A client has been put on a flight.
 struct Boarded<T> {
-    waiting: Waiting<T>,
-    /// The number of the flight, if it is yet to begin.
-    new_flight: Option<u64>,
+    landed: watch::Receiver<Option<T>>,
+    number: u64,
+    /// Whether the flight is yet to begin.
+    is_new: bool,
 }
 
 impl<T> Table<T> {
@@ -129,20 +147,28 @@ impl<T> Table<T> {
         }
         self.clients += 1;
         let number = self.by_question.get(question);
-        if let Some(flight) = number.and_then(|number| self.by_number.get_mut(number)) {
+        if let Some((number, flight)) =
+            number.and_then(|number| Some((*number, self.by_number.get_mut(number)?)))
+        {
             flight.clients += 1;
-            return (
-                Boarded { waiting: Waiting(flight.landed.subscribe()), new_flight: None },
-                given_up,
-            );
+            let landed = flight.landed.subscribe();
+            return (Boarded { landed, number, is_new: false }, given_up);
         }
         let number = self.next_number;
         self.next_number += 1;
-        let (landed, waiting) = watch::channel(None);
+        let (landed, will_land) = watch::channel(None);
         self.by_question.insert(question.clone(), number);
         let flight = Flight { question: question.clone(), clients: 1, landed, task: None };
         self.by_number.insert(number, flight);
-        (Boarded { waiting: Waiting(waiting), new_flight: Some(number) }, given_up)
+        (Boarded { landed: will_land, number, is_new: true }, given_up)
+    }
+
+    /// A client waits no longer, for it has what it waited for, or something else.
+    fn leave(&mut self, number: u64) {
+        if let Some(flight) = self.by_number.get_mut(&number) {
+            flight.clients -= 1;
+            self.clients -= 1;
+        }
     }
 
     fn remove(&mut self, number: u64) -> Option<Flight<T>> {
@@ -253,5 +279,16 @@ mod tests {
         assert_eq!(broken.reply().await, Err(GivenUp));
         assert_eq!(flights.count(), 0);
         assert_eq!(flights.join(&question("web.example."), || async { 1 }).reply().await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn who_waits_no_longer_takes_no_room() {
+        let flights = Flights::<u8>::new(10);
+        let waiting = flights.join(&question("web.example."), std::future::pending);
+        for _ in 0..100 {
+            drop(flights.join(&question("web.example."), std::future::pending));
+        }
+        assert_eq!((flights.count(), flights.given_up()), (1, 0));
+        drop(waiting);
     }
 }

@@ -227,14 +227,15 @@ impl Forwarder {
 
 impl Inner {
     async fn answer_to(&self, wanted: &Wanted, question: &Question) -> Arc<Entry> {
+        let memory = Memory::new(self.recursion.get().cache.clone());
         let plan = self.plan.read().clone();
         match plan.find(&wanted.name) {
             Group::Upstreams(upstreams) => {
-                self.answer_of(&upstreams, &plan, wanted, question).await
+                self.answer_of(&upstreams, &plan, wanted, question, &memory).await
             }
             Group::Special(special) => {
                 let now = (self.clock)();
-                self.keep(wanted, special.entry(wanted.question(), now), now)
+                memory.keep(wanted, special.entry(wanted.question(), now), now)
             }
             Group::Nobody => {
                 let refused = Draft::new(wanted.question()).because(NOT_AUTHORITATIVE);
@@ -249,6 +250,7 @@ impl Inner {
         plan: &Plan,
         wanted: &Wanted,
         question: &Question,
+        memory: &Memory,
     ) -> Arc<Entry> {
         let accept = |octets: &[u8]| {
             let zones = self.view.zones();
@@ -264,20 +266,39 @@ impl Inner {
         };
         let now = (self.clock)();
         match answer {
-            Ok(answered) => self.keep(wanted, answered.answer, now),
+            Ok(answered) => memory.keep(wanted, answered.answer, now),
             Err(failure) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(name = ?wanted.name, rtype = wanted.rtype, %failure, "no upstream answers");
-                match &self.recursion.get().cache {
+                match memory.cache() {
                     Some(cache) => cache.failed(wanted.question(), error_of(failure), now),
                     None => Arc::new(given_up(wanted, now)),
                 }
             }
         }
     }
+}
+
+/// The cache as it was when a question was asked: an answer by an old plan must not come into a new one, nor what was
+/// asked before a flush be remembered after it.
+struct Memory {
+    cache: Option<Arc<Cache>>,
+    flushes: u64,
+}
+
+impl Memory {
+    fn new(cache: Option<Arc<Cache>>) -> Self {
+        let flushes = cache.as_ref().map_or(0, |cache| cache.flushes());
+        Self { cache, flushes }
+    }
+
+    /// The cache, if nothing was flushed since.
+    fn cache(&self) -> Option<&Cache> {
+        self.cache.as_deref().filter(|cache| cache.flushes() == self.flushes)
+    }
 
     fn keep(&self, wanted: &Wanted, entry: Entry, now: LeaseTime) -> Arc<Entry> {
-        match &self.recursion.get().cache {
+        match self.cache() {
             Some(cache) => cache.answered(wanted.question(), entry, now),
             None => Arc::new(entry),
         }

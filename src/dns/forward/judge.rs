@@ -51,8 +51,8 @@ impl accept::Judge for Judge<'_> {
         Name::read(name).is_some_and(|name| self.zones.find(&name).is_some())
     }
 
-    /// Our instances have private addresses as a rule.
-    fn may_lead_to_ours(&self) -> bool {
+    /// Our instances have private addresses as a rule, and so may names of zones that are excepted.
+    fn may_lead_on(&self) -> bool {
         self.may_have_private
     }
 

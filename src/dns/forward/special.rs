@@ -42,7 +42,7 @@ pub struct Special {
 }
 
 /// All of them.
-pub const ALL: [Special; 11] = [
+pub const ALL: [Special; 12] = [
     Special { zone: "localhost.", kind: Loopback },
     // RFC 6761, sections 6.2 and 6.4
     Special { zone: "test.", kind: Nothing },
@@ -51,6 +51,8 @@ pub const ALL: [Special; 11] = [
     Special { zone: "local.", kind: Nothing },
     Special { zone: "onion.", kind: Nothing },
     Special { zone: "alt.", kind: Nothing },
+    // What a resolver says of itself is not for others to pass on (RFC 9462, section 6.4).
+    Special { zone: "resolver.arpa.", kind: Nothing },
     // RFC 6303, sections 4.2 and 4.3
     Special { zone: "127.in-addr.arpa.", kind: Reverse },
     Special { zone: "0.in-addr.arpa.", kind: Nothing },
@@ -136,8 +138,8 @@ mod tests {
             assert_eq!((rcode, records[0].0, records[0].1), (0, Section::Authority, types::SOA));
         }
         let ptr = (Section::Answer, types::PTR, LOCALHOST.to_vec());
-        assert_eq!(answer(6, "1.0.0.127.in-addr.arpa.", types::PTR), (NOERROR, vec![ptr]));
-        assert_eq!(answer(6, "2.0.0.127.in-addr.arpa.", types::PTR).0, NXDOMAIN);
+        assert_eq!(answer(7, "1.0.0.127.in-addr.arpa.", types::PTR), (NOERROR, vec![ptr]));
+        assert_eq!(answer(7, "2.0.0.127.in-addr.arpa.", types::PTR).0, NXDOMAIN);
     }
 
     #[test]

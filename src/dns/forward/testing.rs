@@ -236,7 +236,7 @@ impl super::accept::Judge for Open {
         false
     }
 
-    fn may_lead_to_ours(&self) -> bool {
+    fn may_lead_on(&self) -> bool {
         true
     }
 

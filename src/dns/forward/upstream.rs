@@ -12,6 +12,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::exchange::https::Https;
 use super::exchange::tcp::Streams;
 use super::exchange::trouble::Trouble;
+use super::exchange::udp::SOCKETS_OF_ONE_MOST;
 use super::exchange::{Means, Ways};
 use super::message::Letters;
 use crate::config;
@@ -183,7 +184,9 @@ impl Upstream {
 fn ways(address: &Address, means: &Means, trouble: &Arc<Trouble>) -> Ways {
     let (addr, tls) = (address.addr, &means.tls);
     match &address.transport {
-        Transport::Udp => Ways::Datagrams(means.sockets.clone(), Streams::new(addr)),
+        Transport::Udp => {
+            Ways::Datagrams(means.sockets.part(SOCKETS_OF_ONE_MOST), Streams::new(addr))
+        }
         Transport::Tcp => Ways::Streams(Streams::new(addr)),
         Transport::Tls(name) => Ways::Streams(Streams::encrypted(tls.for_dot(addr, name, trouble))),
         Transport::Https { name, path } => {

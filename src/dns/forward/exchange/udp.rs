@@ -24,25 +24,38 @@ const RECEIVE_OCTETS: usize = 4096;
 /// some more, and then goes over connections. Each is a file to the system, and doors must not run out of them.
 pub const SOCKETS_MOST: usize = 4096;
 
-/// The sockets that all questions to all upstreams may have. Clones are the same.
+/// Those of one upstream at most: one that is silent must leave the others theirs.
+pub const SOCKETS_OF_ONE_MOST: usize = SOCKETS_MOST / 2;
+
+/// The sockets that all questions to all upstreams may have, and of them those to one upstream. Clones are the same.
 #[derive(Debug, Clone)]
-pub struct Sockets(Arc<Semaphore>);
+pub struct Sockets {
+    all: Arc<Semaphore>,
+    part: Arc<Semaphore>,
+}
 
 /// A socket that may be opened; another may be when this is dropped.
 #[derive(Debug)]
 pub struct MayOpen {
-    _place: OwnedSemaphorePermit,
+    _places: [OwnedSemaphorePermit; 2],
 }
 
 impl Sockets {
     /// So many: [`SOCKETS_MOST`] in the server.
     pub fn new(most: usize) -> Self {
-        Self(Arc::new(Semaphore::new(most)))
+        let all = Arc::new(Semaphore::new(most));
+        Self { part: all.clone(), all }.part(most)
+    }
+
+    /// Of the same sockets a part, of at most so many.
+    pub fn part(&self, most: usize) -> Self {
+        Self { all: self.all.clone(), part: Arc::new(Semaphore::new(most)) }
     }
 
     /// One of them, if there is one left.
     pub fn take(&self) -> Option<MayOpen> {
-        Some(MayOpen { _place: self.0.clone().try_acquire_owned().ok()? })
+        let place = |places: &Arc<Semaphore>| places.clone().try_acquire_owned().ok();
+        Some(MayOpen { _places: [place(&self.part)?, place(&self.all)?] })
     }
 }
 
