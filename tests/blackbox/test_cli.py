@@ -196,9 +196,9 @@ def test_check_config_of_the_documented_file():
         ("[dns]\nzone_dir = 'nowhere'\n", ["nowhere"]),
         ("[http]\ntoken_file = 'nowhere'\n", ["nowhere"]),
         ("[services.we_b]\nttl_secs = 1\n", ["we_b"]),
-        ("[forward]\nupstreams = ['tls://192.0.2.53#a']\n", ["line 2", "forward.upstreams", "TLS"]),
+        ("[forward]\nupstreams = ['tls://192.0.2.53']\n", ["line 2", "forward.upstreams", "certificate"]),
         ("[forward]\nupstreams = ['127.0.0.1:5300']\n", ["line 2", "forward.upstreams", "ask itself"]),
-        ("[forward]\nrules = { 'a.svc.internal.' = [] }\n", ["line 2", "forward.rules", "dns.zones"]),
+        ("[forward]\nrules = { 'svc.internal.' = [] }\n", ["line 2", "forward.rules", "dns.zones"]),
         ("[forward]\nallow = ['10.0.0.1/8']\n", ["line 2", "forward.allow", "10.0.0.0/8"]),
     ],
 )
