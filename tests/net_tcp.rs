@@ -4,13 +4,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod net_common;
+#[path = "net_common/stream.rs"]
+mod stream;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use net_common::Held;
 use rollcall::answer::{BATCH_QUERIES, Reply, Transport};
@@ -18,24 +19,10 @@ use rollcall::net::tcp::{self, Counters, Door, Limits};
 use rollcall::net::{Answer, Respond, Stop};
 use rollcall::view::LeaseTime;
 use socket2::{Domain, SockAddr, Socket, Type};
+use stream::{LIMITS, PATIENCE, SHORT, ask, frame, hear, reached, until};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-
-/// Far longer than anything takes here: only a failing test waits for it.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Nothing times out unless the test wants it.
-const LIMITS: Limits = Limits {
-    connections: 100,
-    per_client: 100,
-    idle: PATIENCE,
-    query: PATIENCE,
-    handshake: PATIENCE,
-    write: PATIENCE,
-};
-
-const SHORT: Duration = Duration::from_millis(100);
 
 /// Replies with the query; at `large` with 60,000 octets, not at all to `silent`, later to `later`, panics at `panic`.
 struct Echo;
@@ -143,35 +130,6 @@ impl Running {
         served.expect("the door ends").unwrap().unwrap();
         assert_eq!((self.open)(), 0);
     }
-}
-
-fn until(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < end, "waited in vain: {what}");
-        thread::yield_now();
-    }
-}
-
-fn reached(counter: &AtomicU64, n: u64) -> bool {
-    counter.load(Ordering::Relaxed) == n
-}
-
-/// A message long enough to be one, that says `text`, with its length before it.
-fn frame(text: &str) -> Vec<u8> {
-    let message = [&[b'.'; 12], text.as_bytes()].concat();
-    [&u16::try_from(message.len()).unwrap().to_be_bytes(), &message[..]].concat()
-}
-
-fn hear(stream: &mut TcpStream, octets: usize) -> Vec<u8> {
-    let mut heard = vec![0; octets];
-    stream.read_exact(&mut heard).expect("a reply");
-    heard
-}
-
-fn ask(stream: &mut TcpStream, text: &str) {
-    stream.write_all(&frame(text)).unwrap();
-    assert_eq!(hear(stream, frame(text).len()), frame(text));
 }
 
 /// What comes until the other end closes; a reset is a close.

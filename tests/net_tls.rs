@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod net_common;
+#[path = "net_common/stream.rs"]
+mod stream;
 
 use std::fs::Permissions;
 use std::io::{Read, Write};
@@ -11,9 +13,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use net_common::Held;
 use rollcall::answer::{Reply, Transport};
@@ -23,26 +23,12 @@ use rollcall::net::{Answer, Respond, Stop};
 use rollcall::view::LeaseTime;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use stream::{LIMITS, PATIENCE, SHORT, ask, frame, hear, reached, until};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-
-/// Far longer than anything takes here: only a failing test waits for it.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Nothing times out unless the test wants it.
-const LIMITS: Limits = Limits {
-    connections: 100,
-    per_client: 100,
-    idle: PATIENCE,
-    query: PATIENCE,
-    handshake: PATIENCE,
-    write: PATIENCE,
-};
-
-const SHORT: Duration = Duration::from_millis(100);
 
 /// Replies with the query; at `large` with 60,000 octets, later to `later`.
 struct Echo;
@@ -164,35 +150,6 @@ impl Running {
 }
 
 type Client = StreamOwned<ClientConnection, TcpStream>;
-
-fn until(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < end, "waited in vain: {what}");
-        thread::yield_now();
-    }
-}
-
-fn reached(counter: &AtomicU64, n: u64) -> bool {
-    counter.load(Ordering::Relaxed) == n
-}
-
-/// A message long enough to be one, that says `text`, with its length before it.
-fn frame(text: &str) -> Vec<u8> {
-    let message = [&[b'.'; 12], text.as_bytes()].concat();
-    [&u16::try_from(message.len()).unwrap().to_be_bytes(), &message[..]].concat()
-}
-
-fn hear(stream: &mut impl Read, octets: usize) -> Vec<u8> {
-    let mut heard = vec![0; octets];
-    stream.read_exact(&mut heard).expect("a reply");
-    heard
-}
-
-fn ask(stream: &mut (impl Read + Write), text: &str) {
-    stream.write_all(&frame(text)).unwrap();
-    assert_eq!(hear(stream, frame(text).len()), frame(text));
-}
 
 #[test]
 fn queries_are_answered_in_order_however_they_are_cut() {

@@ -16,23 +16,15 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
 
 use super::replier::Replier;
 use super::seats::{Full, Seat, Seats};
 use super::tcp::count;
-use super::{Answer, Stop};
+use super::{Answer, Stop, accept};
 use crate::view::LeaseTime;
 
 /// What the door speaks, best first (RFC 8484, section 5.2: HTTP/2 is the least that is recommended).
 pub const ALPN: [&[u8]; 2] = [connection::HTTP_2, connection::HTTP_1];
-
-/// After an accept that failed for want of descriptors or memory: they do not come back at once.
-const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
-
-/// How long connections have, after the stop, to take the replies to what was received. The server has to
-/// be gone within 5 s.
-const STOP_WAIT: Duration = Duration::from_secs(2);
 
 /// Bounds on connections.
 #[derive(Debug, Clone, Copy)]
@@ -142,14 +134,7 @@ impl<A: Answer, C: Fn() -> LeaseTime + Send + Sync + 'static> Door<A, C> {
             }
         }
         drop(listener);
-        let all_ended = async {
-            while let Some(ended) = connections.join_next().await {
-                self.ended(&ended);
-            }
-        };
-        if timeout(STOP_WAIT, all_ended).await.is_err() {
-            connections.shutdown().await;
-        }
+        accept::let_end(connections, |one| self.ended(&one), async {}).await;
         Ok(())
     }
 
@@ -169,17 +154,9 @@ impl<A: Answer, C: Fn() -> LeaseTime + Send + Sync + 'static> Door<A, C> {
         drop(seat);
     }
 
-    /// No error ends the loop. One of the connection (it is gone, a firewall refused it) concerns only that.
     async fn accept_failed(&self, error: &io::Error) {
         count(&self.counters.accept_errors);
-        let of_connection = matches!(
-            error.raw_os_error(),
-            Some(libc::ECONNABORTED | libc::ECONNRESET | libc::EINTR | libc::EPERM | libc::EPROTO)
-        );
-        if !of_connection {
-            // The stop is heard after it: it is short.
-            sleep(ACCEPT_BACK_OFF).await;
-        }
+        accept::back_off(error).await;
     }
 
     fn ended(&self, ended: &Result<(), JoinError>) {

@@ -3,6 +3,7 @@
 //! A loop here moves octets and keeps time; what is answered is decided by whoever it is given, which is
 //! [`answer::Responder`] in the server. Nothing here knows what a name is.
 
+mod accept;
 pub mod batch;
 pub mod defer;
 pub mod udp;

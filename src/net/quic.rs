@@ -17,12 +17,11 @@ use quinn::{
 };
 use rustls::ServerConfig;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
 
 use super::replier::Replier;
 use super::seats::{Full, Seat, Seats};
 use super::tcp::count;
-use super::{Answer, Stop};
+use super::{Answer, Stop, accept};
 use crate::view::LeaseTime;
 
 /// What the door speaks (RFC 9250, section 4.1.1).
@@ -43,10 +42,6 @@ const INCOMING_OCTETS: u64 = 8 << 10;
 /// Once one part in so many of the seats is taken, only those get one who have shown that they are where they say:
 /// who makes addresses up cannot take everybody's seats, and others pay a round trip only then.
 const PROVEN_FROM: usize = 4;
-
-/// How long connections have, after the stop, to take the replies to what was received. The server has to
-/// be gone within 5 s.
-const STOP_WAIT: Duration = Duration::from_secs(2);
 
 /// Bounds on connections.
 #[derive(Debug, Clone, Copy)]
@@ -159,16 +154,8 @@ impl<A: Answer, C: Fn() -> LeaseTime + Send + Sync + 'static> Door<A, C> {
         }
         // Who comes now is told so.
         endpoint.set_server_config(None);
-        let all_ended = async {
-            while let Some(ended) = connections.join_next().await {
-                self.ended(&ended);
-            }
-            // Clients hear that their connections are closed.
-            endpoint.wait_idle().await;
-        };
-        if timeout(STOP_WAIT, all_ended).await.is_err() {
-            connections.shutdown().await;
-        }
+        // Clients hear that their connections are closed.
+        accept::let_end(connections, |one| self.ended(&one), endpoint.wait_idle()).await;
         endpoint.close(connection::NO_ERROR, b"");
         Ok(())
     }

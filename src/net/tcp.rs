@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -19,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 use super::defer::Defer;
 use super::pool::Pool;
 use super::seats::{Full, Seat, Seats};
-use super::{Answer, Stop, connection};
+use super::{Answer, Stop, accept, connection};
 use crate::answer::clients::Idle;
 use crate::view::LeaseTime;
 
@@ -29,13 +29,6 @@ pub const BACKLOG: i32 = 1024;
 /// What the kernel may hold for a connection in each direction (it doubles the number): a client that does not
 /// read, or sends more than it lets us answer, takes no more than that.
 const KERNEL_BUFFER_OCTETS: usize = 64 << 10;
-
-/// After an accept that failed for want of descriptors or memory: they do not come back at once.
-const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
-
-/// How long connections have, after the stop, to take the replies to what was received. The server has to
-/// be gone within 5 s.
-const STOP_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a handshake of TLS has after the stop: with its last message the client may have sent a query.
 const HANDSHAKE_AFTER_STOP: Duration = Duration::from_millis(250);
@@ -151,8 +144,8 @@ impl<A: Answer, C: Fn() -> LeaseTime + Send + Sync + 'static> Door<A, C> {
         self.seats.taken()
     }
 
-    /// Accepts connections, with TLS if there is an acceptor for it, until the stop; then answers what had been received, and returns when all
-    /// connections are closed.
+    /// Accepts connections, with TLS if there is an acceptor for it, until the stop; then answers what had been received,
+    /// and returns when all connections are closed.
     ///
     /// # Errors
     /// If the runtime cannot take the listener.
@@ -168,7 +161,7 @@ impl<A: Answer, C: Fn() -> LeaseTime + Send + Sync + 'static> Door<A, C> {
             tokio::select! {
                 biased;
                 () = self.stop.wait() => break,
-                Some(ended) = connections.join_next() => self.ended(ended),
+                Some(ended) = connections.join_next() => self.ended(&ended),
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => self.seat(&mut connections, stream, peer, tls.as_ref()),
                     Err(error) => self.accept_failed(&error).await,
@@ -176,14 +169,7 @@ impl<A: Answer, C: Fn() -> LeaseTime + Send + Sync + 'static> Door<A, C> {
             }
         }
         self.seat_the_waiting(listener, &mut connections, tls.as_ref());
-        let all_ended = async {
-            while let Some(ended) = connections.join_next().await {
-                self.ended(ended);
-            }
-        };
-        if timeout(STOP_WAIT, all_ended).await.is_err() {
-            connections.shutdown().await;
-        }
+        accept::let_end(connections, |one| self.ended(&one), async {}).await;
         Ok(())
     }
 
@@ -274,21 +260,13 @@ impl<A: Answer, C: Fn() -> LeaseTime + Send + Sync + 'static> Door<A, C> {
         }
     }
 
-    /// No error ends the loop. One of the connection (it is gone, a firewall refused it) concerns only that.
     async fn accept_failed(&self, error: &io::Error) {
         count(&self.counters.accept_errors);
-        let of_connection = matches!(
-            error.raw_os_error(),
-            Some(libc::ECONNABORTED | libc::ECONNRESET | libc::EINTR | libc::EPERM | libc::EPROTO)
-        );
-        if !of_connection {
-            // The stop is heard after it: it is short.
-            sleep(ACCEPT_BACK_OFF).await;
-        }
+        accept::back_off(error).await;
     }
 
-    fn ended(&self, ended: Result<(), tokio::task::JoinError>) {
-        if ended.is_err_and(|error| error.is_panic()) {
+    fn ended(&self, ended: &Result<(), JoinError>) {
+        if ended.as_ref().is_err_and(JoinError::is_panic) {
             count(&self.counters.panics);
             tracing::error!("a TCP connection was lost to a panic");
         }
