@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::process::until;
+use super::process::until_or;
 
 /// A call as it came: method, path, token, body (null if it is none).
 #[derive(Debug, Clone, PartialEq)]
@@ -81,9 +81,10 @@ impl Fake {
 
     /// Waits for the `count`-th call that `short`ens to this.
     pub fn wait_for(&self, short: &str, count: usize) {
-        until(
-            &format!("call {count} of `{short}` at {}: {:?}", self.address, self.story()),
-            || self.calls().iter().filter(|call| call.short() == short).count() >= count,
+        let calls = || self.calls().iter().map(Call::short).collect::<Vec<_>>();
+        until_or(
+            || format!("call {count} of `{short}` at {}: {:?}", self.address, calls()),
+            || calls().iter().filter(|call| *call == short).count() >= count,
         );
     }
 

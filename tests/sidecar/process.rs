@@ -10,12 +10,25 @@ use rustix::process::{Pid, Signal};
 pub const ROLLCALL: &str = env!("CARGO_BIN_EXE_rollcall");
 
 /// Waits for a condition; its time limit only ends a test that has failed.
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn until(what: &str, condition: impl FnMut() -> bool) {
+    until_or(|| what.to_owned(), condition);
+}
+
+/// The same, where what is said of a failure depends on what came until then.
+pub fn until_or(what: impl Fn() -> String, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "waited in vain for {what}");
+        let patient = begun.elapsed() < Duration::from_secs(30);
+        assert!(patient, "waited in vain for {}\n{}", what(), processes());
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// What runs on this machine, for whoever reads why a test has failed.
+fn processes() -> String {
+    let listed =
+        Command::new("ps").args(["-eo", "pid,ppid,pgid,stat,wchan:20,etimes,args"]).output();
+    listed.map_or_else(|error| error.to_string(), |out| String::from_utf8_lossy(&out.stdout).into())
 }
 
 /// Which sidecar is tested.

@@ -341,7 +341,9 @@ fn a_refused_registration_does_not_hurt_the_child(kind: Kind) {
     assert_eq!(sidecar.exit_code(), 3);
     let story = server.story();
     assert_eq!(story.iter().filter(|call| **call == said(pid)).count(), 1, "the same child");
-    assert!(!story.contains(&GONE.to_owned()), "what was never listed is not deregistered");
+    // A try that was under way at the end may have been taken, so a deregistration may follow it.
+    let deregistered = story.iter().filter(|call| *call == GONE).count();
+    assert!(deregistered <= 1 && server.listed().is_empty(), "{story:?}");
 }
 
 /// As process 1 of a PID namespace: it inherits an orphan and reaps it, takes signals and passes them on.
