@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use crate::server;
+use crate::net::tls::Dates;
+use crate::server::{self, Given};
 
 use super::failure::{Failure, complain};
 use super::output::{finish, stdout};
@@ -18,12 +19,16 @@ pub(super) struct Args {
 
 /// Checks, and lists every problem.
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let problems = server::check(&args.serve.into());
+    let given = Given::from(args.serve);
+    let problems = server::check(&given);
     for problem in &problems {
         complain(problem);
     }
     match problems.len() {
         0 => {
+            if let Some(warning) = certificate_warning(&given) {
+                complain(&warning);
+            }
             let mut out = stdout();
             writeln!(out, "the configuration is good")?;
             finish(out)
@@ -32,5 +37,14 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         count => {
             Err(Failure::failed(format!("{count} problems: `serve` would not start like this")))
         }
+    }
+}
+
+/// What is wrong with the dates of the certificate. A server starts with it all the same: clients judge it.
+fn certificate_warning(given: &Given) -> Option<String> {
+    match server::certificate_dates(&given.load().ok()?) {
+        Ok(Some(Dates::Off(why))) => Some(format!("the certificate {why}: clients will refuse it")),
+        Ok(Some(Dates::EndsSoon(until))) => Some(format!("the certificate {until}: renew it")),
+        _ => None,
     }
 }

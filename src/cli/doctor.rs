@@ -3,6 +3,7 @@
 //! Each file below looks at one thing. What it reads is found through [`Machine`], so that tests have machines of their
 //! own making.
 
+mod certificate;
 mod clock;
 mod data;
 mod machine;
@@ -86,6 +87,7 @@ fn look_around(root: &Path, config: &Config, timeout: Duration) -> Report {
     };
     let mut findings = network::listeners(&machine);
     findings.extend(network::port_53(&machine));
+    findings.extend(certificate::look(config, server::certificate_dates));
     findings.extend(resolver::look(&machine));
     let tls = upstreams::tls(config);
     let ask_upstream = |address: &Address| match &address.transport {

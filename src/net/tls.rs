@@ -20,6 +20,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{InconsistentKeys, ServerConfig};
 
 use crate::secret;
+pub use validity::Dates;
 use validity::Validity;
 
 /// Octets that a file with certificates may have: a chain has a handful of some 2 KiB each.
@@ -52,17 +53,23 @@ impl Certificates {
         Ok(())
     }
 
-    /// Why clients may refuse the certificate at a moment, if its dates say so.
-    pub fn warning(&self, now: SystemTime) -> Option<String> {
+    /// What the dates of our own certificate say at a moment.
+    pub fn dates(&self, now: SystemTime) -> Dates {
         let current = self.0.read().clone();
-        let own = current.cert.first()?;
-        let Some(validity) = Validity::of(own) else {
-            return Some("the certificate has no readable dates: clients may refuse it".into());
+        let Some(validity) = current.cert.first().and_then(|own| Validity::of(own)) else {
+            return Dates::Off("has no readable dates".into());
         };
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
-        let off = validity.off(now)?;
-        Some(format!("the certificate {off}: clients will refuse it"))
+        validity.at(i64::try_from(now).unwrap_or(i64::MAX))
+    }
+
+    /// Why clients refuse the certificate at a moment, or soon will, if its dates say so.
+    pub fn warning(&self, now: SystemTime) -> Option<String> {
+        match self.dates(now) {
+            Dates::Hold(_) => None,
+            Dates::EndsSoon(until) => Some(format!("the certificate {until}: renew it")),
+            Dates::Off(why) => Some(format!("the certificate {why}: clients will refuse it")),
+        }
     }
 }
 

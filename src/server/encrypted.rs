@@ -45,11 +45,18 @@ impl Encrypted {
 
 /// Reads the certificate if a door needs one. Dates that are wrong are logged and no more: clients judge them.
 pub(super) fn load_certificates(dns: &Dns) -> Result<Option<Certificates>, String> {
+    let certificates = read_certificates(dns)?;
+    if let Some(certificates) = &certificates {
+        warn_of_dates(certificates);
+    }
+    Ok(certificates)
+}
+
+/// Reads the certificate if a door needs one, and says nothing of its dates.
+pub(super) fn read_certificates(dns: &Dns) -> Result<Option<Certificates>, String> {
     let Some((cert, key)) = dns.certificate_files() else { return Ok(None) };
-    let certificates =
-        Certificates::load(cert, key).map_err(|reason| format!("the certificate: {reason}"))?;
-    warn_of_dates(&certificates);
-    Ok(Some(certificates))
+    let read = Certificates::load(cert, key);
+    read.map(Some).map_err(|reason| format!("the certificate: {reason}"))
 }
 
 /// Reads the certificate again; the old one stays if that fails.

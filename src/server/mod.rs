@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,6 +27,7 @@ use crate::api::{http, secrets};
 use crate::config::{self, Config, Overrides, Probes};
 use crate::dns::forward::exchange::udp::SOCKETS_MOST;
 use crate::net::holder::{self, bind_error};
+use crate::net::tls::Dates;
 use crate::registrar::{Registrar, Running};
 use crate::registry::Protocol;
 use crate::store::{DataDir, Loaded, Store, StoreError};
@@ -114,10 +115,19 @@ pub fn check(given: &Given) -> Vec<String> {
         problems.extend(secrets::load_cookie_secret(cookies).err());
         let keys = secrets::load_keys(&config.udp.key_files);
         problems.extend(keys.and_then(|keys| Keys::default().replace(keys)).err());
-        problems.extend(encrypted::load_certificates(&config.dns).err());
+        problems.extend(encrypted::read_certificates(&config.dns).err());
         problems.extend(store_problem(&config.store.data_dir));
     }
     problems
+}
+
+/// What the dates of the configured certificate say now; `None` if no door needs one.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn certificate_dates(config: &Config) -> Result<Option<Dates>, String> {
+    let certificates = encrypted::read_certificates(&config.dns)?;
+    Ok(certificates.map(|certificates| certificates.dates(SystemTime::now())))
 }
 
 /// What keeps a server off a data directory that is there.

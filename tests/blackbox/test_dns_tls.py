@@ -17,6 +17,7 @@ import pytest
 from rc import ports, wire
 from rc.ask import frame, read_frame
 from rc.certificates import Pair
+from rc.server import run
 from rc.wait import until
 
 NAME = "web.svc.internal."
@@ -250,6 +251,13 @@ def test_an_expired_certificate_is_warned_about(servers, tmp_path):
     files = {"tls_cert_file": str(pair.cert), "tls_key_file": str(pair.key)}
     server = servers({"dns": {"tls_listen": ["127.0.0.1:0"], **files}})
     server.wait_log(r"WARN.*the certificate is over since 2001-02-03: clients will refuse it")
+    done = run("doctor", "--config", server.config_file)
+    assert done.returncode == 1
+    assert "problem  certificate: is over since 2001-02-03: clients refuse it" in done.stdout
+    server.stop()
+    done = run("check-config", "--config", server.config_file)
+    assert done.returncode == 0 and "the configuration is good" in done.stdout
+    assert "the certificate is over since 2001-02-03: clients will refuse it" in done.stderr
 
 
 def test_a_server_without_a_good_certificate_does_not_start(servers, tmp_path):

@@ -1,5 +1,7 @@
 //! The dates of a certificate (RFC 5280, section 4.1.2.5). Whether it is good otherwise is for clients to say.
 
+use std::fmt;
+
 /// The tag of UTCTime, whose years have two digits, and that of GeneralizedTime, whose years have four.
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -10,12 +12,26 @@ const LENGTH_OCTETS_MOST: usize = 4;
 /// Fields between the version and the dates: serial number, algorithm, issuer.
 const FIELDS_BEFORE: usize = 3;
 const DAY_SECS: i64 = 86_400;
+/// How long before its end a certificate is warned about: those that are renewed by a program have a third of their
+/// term left by then, and a person has time to.
+const SOON_SECS: i64 = 14 * DAY_SECS;
 
 /// From when to when a certificate holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Validity {
     from: Date,
     until: Date,
+}
+
+/// What a certificate's dates say at a moment; each with words that follow "the certificate".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dates {
+    /// It holds, and will for some time.
+    Hold(String),
+    /// It holds, for less than two weeks.
+    EndsSoon(String),
+    /// It does not hold yet, or not any more; or has no dates that can be read.
+    Off(String),
 }
 
 /// A moment, and the calendar's name of its day.
@@ -42,16 +58,23 @@ impl Validity {
         Some(Self { from, until: Date::read(tag, until)? })
     }
 
-    /// How the certificate does not hold at a moment, in seconds since 1970.
-    pub(super) fn off(&self, unix_secs: i64) -> Option<String> {
-        let shown = |date: &Date| {
-            let [year, month, day] = date.day;
-            format!("{year:04}-{month:02}-{day:02}")
-        };
+    /// What the dates say at a moment, in seconds since 1970.
+    pub(super) fn at(&self, unix_secs: i64) -> Dates {
         if unix_secs < self.from.unix_secs {
-            return Some(format!("holds only from {}", shown(&self.from)));
+            return Dates::Off(format!("holds only from {}", self.from));
         }
-        (unix_secs > self.until.unix_secs).then(|| format!("is over since {}", shown(&self.until)))
+        match self.until.unix_secs - unix_secs {
+            ..0 => Dates::Off(format!("is over since {}", self.until)),
+            0..SOON_SECS => Dates::EndsSoon(format!("holds only until {}", self.until)),
+            _ => Dates::Hold(format!("holds until {}", self.until)),
+        }
+    }
+}
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [year, month, day] = self.day;
+        write!(f, "{year:04}-{month:02}-{day:02}")
     }
 }
 
@@ -141,6 +164,24 @@ mod tests {
             (0x04, "700101000000Z"),
         ] {
             assert_eq!(Date::read(tag, text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_told_two_weeks_ahead() {
+        let date = |day, unix_secs| Date { unix_secs, day };
+        let from = date([2001, 1, 1], 1_000);
+        let validity = Validity { from, until: date([2001, 3, 4], 10_000_000) };
+        let last = 10_000_000;
+        for (unix_secs, dates) in [
+            (999, Dates::Off("holds only from 2001-01-01".into())),
+            (1_000, Dates::Hold("holds until 2001-03-04".into())),
+            (last - SOON_SECS, Dates::Hold("holds until 2001-03-04".into())),
+            (last - SOON_SECS + 1, Dates::EndsSoon("holds only until 2001-03-04".into())),
+            (last, Dates::EndsSoon("holds only until 2001-03-04".into())),
+            (last + 1, Dates::Off("is over since 2001-03-04".into())),
+        ] {
+            assert_eq!(validity.at(unix_secs), dates, "{unix_secs}");
         }
     }
 
