@@ -10,6 +10,7 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::queries::question_end;
 use crate::sys::{self, Batch, Wait};
 
 /// Datagrams of a batch, as the server takes them.
@@ -173,19 +174,6 @@ impl Answers {
 
 fn offset(at: usize) -> [u8; 2] {
     u16::try_from(at).unwrap_or(u16::MAX).to_be_bytes()
-}
-
-/// Where the first question ends.
-fn question_end(query: &[u8]) -> Option<usize> {
-    let mut at = HEADER;
-    loop {
-        match query.get(at)? {
-            0 => break,
-            label => at += usize::from(*label) + 1,
-        }
-    }
-    let end = at + 5;
-    (end <= query.len()).then_some(end)
 }
 
 /// An A record that belongs to the question's name, TTL 5.

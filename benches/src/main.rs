@@ -14,6 +14,8 @@ mod http_echo;
 mod http_load;
 mod change_load;
 mod fill;
+mod upstream;
+mod outage_load;
 mod http;
 mod udp;
 mod queries;
@@ -52,6 +54,10 @@ enum Command {
     ChangeLoad(change_load::Args),
     /// Register many instances
     Fill(fill::Args),
+    /// Answer DNS queries as an upstream that can be made to fail
+    Upstream(upstream::Args),
+    /// Send DNS queries at an even rate while upstreams fail
+    OutageLoad(outage_load::Args),
 }
 
 fn main() -> ExitCode {
@@ -74,5 +80,7 @@ fn run(command: &Command) -> io::Result<()> {
         Command::HttpLoad(args) => http_load::run(args),
         Command::ChangeLoad(args) => change_load::run(args),
         Command::Fill(args) => fill::run(args),
+        Command::Upstream(args) => upstream::run(args),
+        Command::OutageLoad(args) => outage_load::run(args),
     }
 }

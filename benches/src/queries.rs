@@ -1,4 +1,4 @@
-//! Query files: `name TYPE` a line, as DNS messages.
+//! Queries as DNS messages: from files of `name TYPE` a line, and what loads without a file need to make their own.
 
 use std::fs;
 use std::io;
@@ -90,6 +90,56 @@ fn type_number(name: &str) -> Option<u8> {
         "AAAA" => Some(28),
         "SRV" => Some(33),
         _ => None,
+    }
+}
+
+/// Where the first question of a message ends.
+pub fn question_end(message: &[u8]) -> Option<usize> {
+    let mut at = HEADER.len();
+    loop {
+        match message.get(at)? {
+            0 => break,
+            label => at += usize::from(*label) + 1,
+        }
+    }
+    let end = at + 5;
+    (end <= message.len()).then_some(end)
+}
+
+/// The address that a question has where answers are made up: a hash (FNV-1a) of its name, whatever the case.
+pub fn address_of(question: &[u8]) -> [u8; 4] {
+    let hash = question.iter().fold(0x811c_9dc5_u32, |hash, octet| {
+        (hash ^ u32::from(octet.to_ascii_lowercase())).wrapping_mul(0x0100_0193)
+    });
+    let [_, b, c, d] = hash.to_be_bytes();
+    [10, b, c, d]
+}
+
+/// Numbers that look drawn and are the same for a seed (SplitMix64).
+pub struct Dice(u64);
+
+impl Dice {
+    /// With this seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// One of the numbers below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// A number from 0 to 1.
+    pub fn share(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
