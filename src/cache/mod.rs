@@ -227,13 +227,21 @@ impl Cache {
     /// Forgets all that is known of a name, and with `subtree` of all names below it. Says how many entries that were.
     /// Writers wait as long as it takes to look at all entries; readers do not.
     pub fn flush(&self, name: &Name, subtree: bool) -> usize {
-        let mut seats = self.seats.lock();
-        self.flushes.fetch_add(1, Ordering::Release);
-        let of_it = |entry: &&Arc<Entry>| match subtree {
+        self.forget(|entry| match subtree {
             true => layout::is_in(entry.name(), name.wire()),
             false => entry.name() == name.wire(),
-        };
-        let gone: Vec<_> = seats.entries().filter(of_it).cloned().collect();
+        })
+    }
+
+    /// Forgets that upstreams failed: others are asked from now on.
+    pub fn forget_failures(&self) -> usize {
+        self.forget(Entry::is_failure)
+    }
+
+    fn forget(&self, is_meant: impl Fn(&Entry) -> bool) -> usize {
+        let mut seats = self.seats.lock();
+        self.flushes.fetch_add(1, Ordering::Release);
+        let gone: Vec<_> = seats.entries().filter(|entry| is_meant(entry)).cloned().collect();
         let map = self.map.pin();
         for entry in &gone {
             seats.clear(entry.seat);

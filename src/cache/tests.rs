@@ -170,6 +170,16 @@ fn failures_are_remembered_for_longer_each_time_up_to_half_a_minute() {
 }
 
 #[test]
+fn failures_can_be_forgotten_and_answers_stay() {
+    let (cache, web, other) = (Cache::new(PLENTY), name("web.example."), name("other.example."));
+    cache.answered(ask(&web, A), answer(ask(&web, A), 60, START), START);
+    cache.failed(ask(&other, A), 22, START);
+    assert_eq!(cache.forget_failures(), 1);
+    assert_eq!(found(&cache, ask(&other, A), START), "nothing");
+    assert_eq!(found(&cache, ask(&web, A), START), "fresh");
+}
+
+#[test]
 fn a_failure_takes_no_answer_away() {
     let (cache, web) = (Cache::new(PLENTY), name("web.example."));
     let web = ask(&web, A);

@@ -77,7 +77,7 @@ fn refused(wrong: &str) -> Report {
 }
 
 fn look_around(root: &Path, config: &Config, timeout: Duration) -> Report {
-    let ask = |server: SocketAddr, name: &str| soa(server, name, timeout);
+    let ask = |server: SocketAddr, name: &str| soa(server, name, false, timeout);
     let machine = Machine {
         root,
         config,
@@ -91,7 +91,8 @@ fn look_around(root: &Path, config: &Config, timeout: Duration) -> Report {
     findings.extend(resolver::look(&machine));
     let tls = upstreams::tls(config);
     let ask_upstream = |address: &Address| match &address.transport {
-        Transport::Udp | Transport::Tcp => ask(address.addr, "."),
+        Transport::Udp => ask(address.addr, "."),
+        Transport::Tcp => soa(address.addr, ".", true, timeout),
         Transport::Tls(_) | Transport::Https { .. } => {
             upstreams::ask_encrypted(address, tls.clone()?, timeout * TRIES)
         }
@@ -104,11 +105,11 @@ fn look_around(root: &Path, config: &Config, timeout: Duration) -> Report {
 }
 
 /// Asks a server for a name's SOA record: small, and every zone has one.
-fn soa(server: SocketAddr, name: &str, timeout: Duration) -> Result<Told, String> {
+fn soa(server: SocketAddr, name: &str, tcp: bool, timeout: Duration) -> Result<Told, String> {
     let id = draw_id().map_err(|failure| failure.message().to_owned())?;
     let wishes = Wishes { recursion: true, dnssec: false };
     let query = Query::new(id, name, "SOA", wishes)?;
-    let asked = ask::ask(server, &query, How { tcp: false, timeout, tries: TRIES });
+    let asked = ask::ask(server, &query, How { tcp, timeout, tries: TRIES });
     let asked = asked.map_err(|error| error.to_string())?;
     let has = |flag| asked.reply.flags.contains(&flag);
     Ok(Told {

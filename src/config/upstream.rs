@@ -1,4 +1,4 @@
-//! Who is asked for names that are not ours: `192.0.2.53`, `tls://192.0.2.53#dns.example`,
+//! Who is asked for names that are not ours: `192.0.2.53`, `tcp://192.0.2.53`, `tls://192.0.2.53#dns.example`,
 //! `https://192.0.2.53/dns-query#dns.example`.
 //!
 //! All of them have an address in them, so that no name has to be resolved before names can be. What is encrypted also
@@ -37,6 +37,8 @@ pub struct Upstream {
 pub enum Transport {
     /// Over UDP, and over TCP what that cannot carry; whoever is on the way can read it.
     Plain,
+    /// Over TCP alone.
+    Tcp,
     /// DNS over TLS (RFC 7858).
     Tls {
         /// Whom the certificate must be for.
@@ -63,7 +65,7 @@ pub struct CaFile {
 impl Upstream {
     /// Whether nobody on the way can read what it is asked.
     pub fn is_encrypted(&self) -> bool {
-        self.transport != Transport::Plain
+        matches!(self.transport, Transport::Tls { .. } | Transport::Https { .. })
     }
 }
 
@@ -71,11 +73,14 @@ impl Upstream {
 pub(super) fn upstream(text: &str) -> Result<Upstream, String> {
     match text.split_once("://") {
         None => Ok(Upstream { address: address(text, DNS_PORT)?, transport: Transport::Plain }),
+        Some(("tcp", rest)) => {
+            Ok(Upstream { address: address(rest, DNS_PORT)?, transport: Transport::Tcp })
+        }
         Some(("tls", rest)) => tls(rest),
         Some(("https", rest)) => https(rest),
         Some((scheme, _)) => Err(format!(
             "is an upstream over `{}`, which is not spoken here: name an address, such as `192.0.2.53`, or write \
-             `tls://192.0.2.53#dns.example` or `https://192.0.2.53/dns-query#dns.example`",
+             `tcp://192.0.2.53`, `tls://192.0.2.53#dns.example` or `https://192.0.2.53/dns-query#dns.example`",
             scheme.escape_debug()
         )),
     }
@@ -204,6 +209,9 @@ mod tests {
             let plain = Upstream { address, transport: Transport::Plain };
             assert!(!plain.is_encrypted());
             assert_eq!(upstream(text), Ok(plain), "{text}");
+            let tcp = Upstream { address, transport: Transport::Tcp };
+            assert!(!tcp.is_encrypted());
+            assert_eq!(upstream(&format!("tcp://{text}")), Ok(tcp), "{text}");
         }
     }
 
@@ -237,6 +245,8 @@ mod tests {
         let long = format!("https://192.0.2.53/{}#a.example", "x".repeat(PATH_MOST));
         for (text, reason) in [
             ("quic://192.0.2.53", "over `quic`, which is not spoken"),
+            ("tcp://dns.example", "is no address"),
+            ("tcp://192.0.2.53#dns.example", "is no address"),
             ("tls://192.0.2.53", "for whom its certificate must be"),
             ("tls://192.0.2.53#", "for whom its certificate must be"),
             ("https://192.0.2.53/dns-query", "for whom its certificate must be"),

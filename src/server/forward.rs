@@ -18,7 +18,7 @@ use crate::dns::forward::exchange::tls::{Tls, system_cas};
 use crate::dns::forward::forwarder::{Forwarder, Parts};
 use crate::dns::forward::judge::Private;
 use crate::dns::forward::plan::Plan;
-use crate::dns::forward::upstream::Address;
+use crate::dns::forward::upstream::{Address, Transport};
 use crate::shared::Shared;
 use crate::view::wire::{self, Name};
 
@@ -44,7 +44,7 @@ struct Current {
     listen: Vec<SocketAddr>,
     /// The resolv.conf file as it was when it was read, and what it named.
     file: Option<Stamp>,
-    from_file: Vec<SocketAddr>,
+    from_file: Vec<Address>,
 }
 
 /// What changes when a file does: who replaces it, who writes into it.
@@ -128,7 +128,7 @@ impl Forwarding {
         };
         let means = Means { sockets: self.forwarder.sockets().clone(), tls };
         let mut all: Vec<_> = forward.upstreams.iter().map(Address::from).collect();
-        all.extend(current.from_file.iter().map(|address| Address::from(*address)));
+        all.extend(current.from_file.iter().cloned());
         let default = [(".", all)].into_iter().filter(|(_, all)| !all.is_empty());
         let rules = forward.rules.iter().map(|(zone, upstreams)| {
             (zone.as_str(), upstreams.iter().map(Address::from).collect())
@@ -167,6 +167,10 @@ impl Forwarding {
         let mut current = self.current.lock();
         if current.read_file(false) {
             self.put_in_force(&current);
+            // What others could not say, these may.
+            if let Some(cache) = self.forwarder.cache() {
+                cache.forget_failures();
+            }
         }
     }
 }
@@ -204,10 +208,13 @@ impl Current {
             tracing::error!("{shown} names no server but this one; upstreams stay as they were");
             return false;
         }
-        let is_new = self.from_file != read.nameservers;
+        let transport = if read.use_tcp { Transport::Tcp } else { Transport::Udp };
+        let of = |addr| Address { addr, transport: transport.clone() };
+        let from_file: Vec<_> = read.nameservers.iter().copied().map(of).collect();
+        let is_new = self.from_file != from_file;
         if is_new {
-            tracing::info!(upstreams = ?read.nameservers, "{shown} is read");
-            self.from_file = read.nameservers;
+            tracing::info!(upstreams = ?read.nameservers, use_tcp = read.use_tcp, "{shown} is read");
+            self.from_file = from_file;
         }
         is_new
     }

@@ -221,17 +221,21 @@ def test_ten_thousand_questions_under_way(forwarding):
                 most = max(most, resident(server))
         waits.sort()
         assert waits[-2] < 0.5 + machine.longest, waits[-5:]
-        codes = []
+        replies = []
 
         def drain():
             try:
                 while True:
-                    codes.append(client.recv(2048)[3] & 15)
+                    replies.append(client.recv(2048))
             except BlockingIOError:
-                return codes
+                return replies
 
         until(lambda: len(drain()) > 10_000, 20, what="SERVFAIL for those that were given up")
-        assert set(codes) == {2}
+        assert {reply[3] & 15 for reply in replies} == {2}
+        # The oldest go first, as near as the server's threads keep their order: also those that have sockets.
+        ids = {int.from_bytes(reply[:2], "big") for reply in replies[:5000]}
+        assert len(ids.intersection(range(2000))) > 1000, sorted(ids)[:5]
+        assert server.api.metric("rollcall_forward_given_up_total") > 5000
     assert most - before < 128 << 20, f"{(most - before) >> 20} MiB"
     upstream.script = address()
     answers(server, "192.0.2.1")
@@ -292,6 +296,44 @@ def test_resolv_conf_is_watched(servers, nameservers, tmp_path):
     file.write_text(f"nameserver {three.host}\nnameserver nonsense\n")
     answers(server, "192.0.2.3")
     assert "nonsense" in server.log()
+
+
+def test_resolv_conf_over_tcp_and_after_failures(servers, nameservers, tmp_path):
+    """`options use-vc`: over TCP alone. What the servers of before could not answer is asked of the new ones at once."""
+    one, two = nameservers("192.0.2.1"), nameservers("192.0.2.2")
+    file = tmp_path / "resolv.conf"
+    file.write_text(f"nameserver {one.host}\noptions use-vc\n")
+    server = servers({"forward": {"resolv_conf": str(file)}})
+    answers(server, "192.0.2.1")
+    assert {query.transport for query in one.queries()} == {"TCP"}
+    one.script = failing
+    assert server.dns.ask("failed.example.", timeout=6).rcode == "SERVFAIL"
+    file.write_text(f"nameserver {two.host}\n")
+    server.wait_log("is read.*" + two.host)
+    # The failure would be remembered for five seconds.
+    assert server.dns.ask("failed.example.", timeout=6).data() == ["192.0.2.2"]
+
+
+def test_an_upstream_over_tcp(forwarding, servers):
+    """`tcp://`: no datagram is sent to it."""
+    _, upstream = forwarding(address("192.0.2.7"))
+    server = servers({"forward": {"upstreams": [f"tcp://{upstream.address}"]}})
+    answers(server, "192.0.2.7")
+    assert {query.transport for query in upstream.queries()} == {"TCP"}
+
+
+def test_silence_is_told_once_and_its_end(forwarding):
+    """An upstream that is not there, or says nothing, is named in the log; and again when it answers."""
+    server, upstream = forwarding(address("192.0.2.1"))
+    answers(server, "192.0.2.1")
+    upstream.stop()
+    for number in range(3):
+        server.dns.ask(f"n{number}.example.", timeout=6)
+    server.wait_log(f"upstream {upstream.address} does not answer")
+    assert server.log().count("does not answer") == 1
+    upstream.start()
+    answers(server, "192.0.2.1", name="again.example.")
+    server.wait_log(f"upstream {upstream.address} answers again")
 
 
 def test_resolv_conf_that_names_ourselves(servers, nameservers, tmp_path):

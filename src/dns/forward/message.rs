@@ -18,8 +18,12 @@ pub const UDP_PAYLOAD: u16 = 1232;
 
 /// Response codes (RFC 1035, section 4.1.1).
 pub const NOERROR: u8 = 0;
+/// The query could not be read.
+pub const FORMERR: u8 = 1;
 /// The name does not exist.
 pub const NXDOMAIN: u8 = 3;
+/// There is no such thing here as was asked for.
+pub const NOTIMP: u8 = 4;
 
 const CLASS_IN: [u8; 2] = [0, 1];
 /// Octets after the name: type and class.
@@ -32,8 +36,9 @@ const QR: u8 = 0x80;
 const OPCODE: u8 = 0x78;
 const TC: u8 = 0x02;
 const RD: u8 = 0x01;
-/// The second octet of the flags has RA, CD (RFC 4035, section 3.2.2) and the response code.
+/// The second octet of the flags has RA, AD and CD (RFC 4035, section 3.2) and the response code.
 const RA: u8 = 0x80;
+const AD: u8 = 0x20;
 const CD: u8 = 0x10;
 const RCODE: u8 = 0x0f;
 /// The option that fills a message up (RFC 7830, section 3), and the octets of its code and length.
@@ -112,7 +117,8 @@ impl Query {
         let [id0, id1, coins @ ..] = random::<{ 2 + MAX_NAME.div_ceil(8) }>()?;
         let mut octets = Vec::with_capacity(HEADER + question.name.len() + 16);
         let flags = if question.recursion_desired { RD } else { 0 };
-        let more_flags = if question.checking_disabled { CD } else { 0 };
+        // AD asks for AD (RFC 6840, section 5.7): who validates says so, and clients that wish are told.
+        let more_flags = AD | if question.checking_disabled { CD } else { 0 };
         octets.extend_from_slice(&[id0, id1, flags, more_flags, 0, 1, 0, 0, 0, 0, 0, 1]);
         octets.extend_from_slice(&question.name);
         if letters == Letters::Random {
@@ -143,6 +149,31 @@ impl Query {
         self.octets.extend_from_slice(&PADDING.to_be_bytes());
         self.octets.extend_from_slice(&length.to_be_bytes());
         self.octets.resize(filled, 0);
+    }
+
+    /// The same query for an upstream that does not know EDNS (RFC 6891, section 7).
+    #[must_use]
+    pub fn without_edns(mut self) -> Self {
+        self.octets.truncate(self.question_end);
+        if let Some(additional) = self.octets.get_mut(HEADER - 1) {
+            *additional = 0;
+        }
+        self
+    }
+
+    /// Whether an OPT record goes with it.
+    pub fn has_edns(&self) -> bool {
+        self.octets.len() > self.question_end
+    }
+
+    /// Whether `reply` says that the query was not understood, without saying what was asked: servers of before EDNS do
+    /// so. It is no answer to anything, and nothing more may be concluded than that it may be asked again in plainer words.
+    pub fn is_not_understood(&self, reply: &[u8]) -> bool {
+        let Some(&[_, _, flags, more_flags, 0, 0, ..]) = reply.first_chunk::<HEADER>() else {
+            return false;
+        };
+        let is_a_reply = flags & (QR | OPCODE) == QR && id(reply) == id(&self.octets);
+        is_a_reply && matches!(more_flags & RCODE, FORMERR | NOTIMP)
     }
 
     /// The message.
@@ -269,7 +300,7 @@ mod tests {
         let query = Query::new(&asked, Letters::Lower).unwrap();
         let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
         let mut expected =
-            b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01\x03www\x07example\x00\x00\x01\x00\x01"
+            b"\x01\x20\x00\x01\x00\x00\x00\x00\x00\x01\x03www\x07example\x00\x00\x01\x00\x01"
                 .to_vec();
         expected.extend(opt);
         assert_eq!(query.octets()[2..], expected);
@@ -277,8 +308,41 @@ mod tests {
         asked.dnssec_ok = true;
         asked.checking_disabled = true;
         let query = Query::new(&asked, Letters::Lower).unwrap();
-        assert_eq!(query.octets()[2..4], [0, CD]);
+        assert_eq!(query.octets()[2..4], [0, AD | CD]);
         assert_eq!(query.octets()[query.octets().len() - 4..], [DO, 0, 0, 0]);
+    }
+
+    #[test]
+    fn without_edns_the_question_is_all_there_is() {
+        let query = Query::new(&question("www.example."), Letters::Lower).unwrap();
+        assert!(query.has_edns());
+        let plain = query.clone().without_edns();
+        assert_eq!(plain.octets()[..HEADER - 1], query.octets()[..HEADER - 1]);
+        assert_eq!(
+            plain.octets()[HEADER - 1..],
+            query.octets()[HEADER - 1..query.question_end]
+                .iter()
+                .enumerate()
+                .map(|(at, octet)| if at == 0 { 0 } else { *octet })
+                .collect::<Vec<_>>()
+        );
+        assert!(!plain.has_edns() && plain.id() == query.id());
+    }
+
+    #[test]
+    fn what_was_not_understood_needs_the_id_and_says_nothing_else() {
+        let query = Query::new(&question("www.example."), Letters::Random).unwrap();
+        let [high, low] = query.id().to_be_bytes();
+        let told = |flags: u8, rcode: u8, questions: u8, id: u8| {
+            let reply = [high, low ^ id, flags, rcode, 0, questions, 0, 0, 0, 0, 0, 0];
+            query.is_not_understood(&reply)
+        };
+        assert!(told(QR, FORMERR, 0, 0) && told(QR | RD, RA | NOTIMP, 0, 0));
+        assert!(!told(QR, FORMERR, 0, 1), "of another query");
+        assert!(!told(0, FORMERR, 0, 0), "a query");
+        assert!(!told(QR, 2, 0, 0) && !told(QR, NOERROR, 0, 0), "other codes");
+        assert!(!told(QR, FORMERR, 1, 0), "with a question it must be the one that was asked");
+        assert!(!query.is_not_understood(&[high, low, QR, FORMERR, 0, 0]), "cut");
     }
 
     #[test]

@@ -21,6 +21,8 @@ use crate::view::zones::types;
 pub const QUESTION_MOST: Duration = Duration::from_secs(4);
 /// What a probe may take.
 pub const PROBE_MOST: Duration = Duration::from_secs(2);
+/// Of how many patiences that of a repetition is.
+const REPEAT_PATIENCES: u32 = 4;
 /// Times that a question is sent for want of a reply, as packets allow: to others, or again to the same.
 const TRIES_MOST: usize = exchange::PACKETS_MOST as usize;
 
@@ -96,7 +98,8 @@ impl Pool {
                     }
                 }
                 () = sleep_until(deadline) => {
-                    race.latest.iter().for_each(|upstream| upstream.was_silent(Instant::now()));
+                    let now = Instant::now();
+                    race.asked.iter().for_each(|up| up.has_failed_since(race.began, now));
                     return Err(race.failure);
                 }
             }
@@ -117,10 +120,11 @@ impl Pool {
             let (upstream, question) = (upstream.clone(), self.probe.clone());
             tokio::spawn(async move {
                 let budget = Budget::default();
+                let began = Instant::now();
                 // What else comes out of it is noted on the way.
                 if timeout(PROBE_MOST, exchange::ask(&upstream, &question, &budget)).await.is_err()
                 {
-                    upstream.was_silent(Instant::now());
+                    upstream.has_failed_since(began, Instant::now());
                 }
             });
         }
@@ -133,6 +137,8 @@ struct Race {
     budget: Arc<Budget>,
     /// Those that were not asked yet, in order.
     waiting: std::vec::IntoIter<Arc<Upstream>>,
+    /// All that were asked.
+    asked: Vec<Arc<Upstream>>,
     /// The one that was asked last: its patience runs.
     latest: Option<Arc<Upstream>>,
     /// The first that was asked in vain, to be asked again when there is no other.
@@ -140,6 +146,7 @@ struct Race {
     /// At most [`TRIES_MOST`].
     tries: JoinSet<(Address, Result<Vec<u8>, Failure>)>,
     tried: usize,
+    began: Instant,
     next_at: Instant,
     failure: Failure,
 }
@@ -150,10 +157,12 @@ impl Race {
             question: Arc::new(question.clone()),
             budget: Arc::default(),
             waiting: order.into_iter(),
+            asked: Vec::new(),
             latest: None,
             again: None,
             tries: JoinSet::new(),
             tried: 0,
+            began: Instant::now(),
             next_at: Instant::now(),
             failure: Failure::Silent,
         }
@@ -169,15 +178,20 @@ impl Race {
 
     fn ask(&mut self, upstream: Arc<Upstream>) {
         self.tried += 1;
-        // Neither is a question repeated lightly, nor the packet spent that a connection may come to need.
         let repeats = self.waiting.as_slice().is_empty() || self.tried + 1 >= TRIES_MOST;
         let patience = upstream.patience();
-        let patience = if repeats { patience.max(PATIENCE_MOST) } else { patience };
+        let patience = if repeats { repeat_patience(patience) } else { patience };
         self.next_at = Instant::now() + patience;
+        // With the others still under way the last packet goes where nothing is lost or cut.
+        let by_connection = self.tries.len() + 1 == TRIES_MOST;
         self.latest = Some(upstream.clone());
+        self.asked.push(upstream.clone());
         let (question, budget) = (self.question.clone(), self.budget.clone());
         self.tries.spawn(async move {
-            let reply = exchange::ask(&upstream, &question, &budget).await;
+            let reply = match by_connection {
+                false => exchange::ask(&upstream, &question, &budget).await,
+                true => exchange::ask_by_connection(&upstream, &question, &budget).await,
+            };
             (upstream.address().clone(), reply)
         });
     }
@@ -208,6 +222,12 @@ impl Race {
         }
         silent
     }
+}
+
+/// How long is waited until a question is repeated: it is not lightly, as one that takes its time is as likely as one that
+/// was lost.
+fn repeat_patience(patience: Duration) -> Duration {
+    (patience * REPEAT_PATIENCES).clamp(patience, patience.max(PATIENCE_MOST))
 }
 
 #[cfg(test)]

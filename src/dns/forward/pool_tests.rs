@@ -4,7 +4,9 @@ use crate::dns::forward::message::HEADER;
 use crate::dns::forward::testing::{
     Act, Fake, good, honest, later, means, name, question, reply, settle, silent, truncated, with,
 };
-use crate::dns::forward::upstream::{LETTERS_DOUBTED_MOST, MEASURE_EVERY, Transport, USELESS_MOST};
+use crate::dns::forward::upstream::{
+    LETTERS_DOUBTED_MOST, MEASURE_EVERY, PLAINER_FOR, Transport, USELESS_MOST,
+};
 
 const WEB: &str = "web.example.";
 
@@ -137,12 +139,31 @@ async fn what_cannot_be_taken_is_passed_over() {
 
 #[tokio::test]
 async fn a_lost_datagram_is_repeated_within_bounds() {
-    let third = |nth: usize, query: &[u8]| if nth < 2 { Vec::new() } else { honest(nth, query) };
-    let fake = Fake::start(third, silent).await;
+    // The last goes over a connection, where nothing is lost,
+    let fake = Fake::start(silent, honest).await;
     assert_eq!(ask(&pool(&[&fake]), &[&fake], WEB).await, Ok(0));
-    let datagrams = fake.heard.datagrams.lock();
-    let ports: std::collections::HashSet<_> = datagrams.iter().map(|(peer, _)| peer).collect();
-    assert_eq!((datagrams.len(), ports.len()), (3, 3));
+    let ports = |fake: &Fake| {
+        let datagrams = fake.heard.datagrams.lock();
+        let ports: std::collections::HashSet<_> = datagrams.iter().map(|(peer, _)| *peer).collect();
+        (datagrams.len(), ports.len())
+    };
+    assert_eq!((ports(&fake), fake.heard.on_streams.lock().len()), ((2, 2), 1));
+    // and where there is none it is a datagram as well.
+    let third = |nth: usize, query: &[u8]| if nth < 2 { Vec::new() } else { honest(nth, query) };
+    let fake = Fake::start_without_tcp(third).await;
+    assert_eq!(ask(&pool(&[&fake]), &[&fake], WEB).await, Ok(0));
+    assert_eq!(ports(&fake), (3, 3));
+}
+
+#[tokio::test]
+async fn what_is_cut_after_two_were_asked_comes_over_tcp_all_the_same() {
+    let late = |_: usize, query: &[u8]| {
+        vec![Act::Wait(Duration::from_millis(900)), Act::Say(truncated(query))]
+    };
+    let (a, b) = (Fake::start(late, honest).await, Fake::start(late, honest).await);
+    let fakes = [&a, &b];
+    assert!(ask(&pool(&fakes), &fakes, WEB).await.is_ok());
+    assert_eq!(a.count(WEB) + b.count(WEB), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,7 +185,7 @@ async fn a_question_has_four_seconds_and_three_packets() {
 async fn no_upstream_makes_a_question_cost_more_than_three_packets() {
     let nothing = |_: usize, _: &[u8]| Vec::new();
     type Lie = fn(usize, &[u8]) -> Vec<Act>;
-    let lies: [(&str, Lie, Lie); 6] = [
+    let lies: [(&str, Lie, Lie); 7] = [
         ("cut", |_, q| vec![Act::Say(truncated(q))], |_, _| vec![Act::Close]),
         ("cut twice", |_, q| vec![Act::Say(truncated(q))], |_, q| vec![Act::Say(truncated(q)); 3]),
         ("SERVFAIL", |_, q| vec![Act::Say(reply(q, 2, &[]))], nothing),
@@ -175,6 +196,7 @@ async fn no_upstream_makes_a_question_cost_more_than_three_packets() {
         ),
         ("letters", |_, q| vec![Act::Say(with(good(q), |r| r[HEADER + 1] ^= 32))], nothing),
         ("silence", nothing, nothing),
+        ("no EDNS", |_, q| vec![Act::Say(reply(q, 1, &[]))], nothing),
     ];
     for (what, udp, tcp) in lies {
         let fakes = [
@@ -227,6 +249,30 @@ async fn without_a_socket_left_it_is_asked_over_a_connection() {
     assert!(sockets.take().is_some());
 }
 
+#[tokio::test]
+async fn without_a_socket_and_a_connection_it_waits_for_a_socket() {
+    let first_silent = |nth: usize, query: &[u8]| match nth {
+        0 => Vec::new(),
+        _ => honest(nth, query),
+    };
+    let fake = Fake::start_without_tcp(first_silent).await;
+    let pool = Arc::new(pool_of([fake.address()], 1));
+    let ask = |name: &'static str| {
+        let pool = pool.clone();
+        tokio::spawn(async move { pool.ask(&question(name), |_| Some(())).await })
+    };
+    let older = ask("older.example.");
+    while fake.heard.datagrams.lock().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let newer = ask("newer.example.");
+    settle().await;
+    assert_eq!(fake.count("newer.example."), 0);
+    assert!(!newer.is_finished());
+    older.abort();
+    assert_eq!(newer.await.unwrap().unwrap().by, fake.address());
+}
+
 /// Replies with the name in other letters than it was asked.
 fn other_letters(_: usize, query: &[u8]) -> Vec<Act> {
     vec![Act::Say(with(good(query), |reply| reply[HEADER..HEADER + 13].make_ascii_lowercase()))]
@@ -251,13 +297,61 @@ async fn an_upstream_that_keeps_no_letters_is_asked_without_once_tcp_has_shown_i
 
 #[tokio::test]
 async fn without_tcp_letters_are_given_up_after_a_few_questions() {
-    let fake = Fake::start(other_letters, |_, _| vec![Act::Close]).await;
-    let pool = pool(&[&fake]);
-    let mut failed = 0;
-    for _ in 0..20 {
-        failed += u32::from(ask(&pool, &[&fake], WEB).await.is_err());
+    for fake in [
+        Fake::start(other_letters, |_, _| vec![Act::Close]).await,
+        Fake::start_without_tcp(other_letters).await,
+    ] {
+        let pool = pool(&[&fake]);
+        for _ in 0..20 {
+            assert_eq!(ask(&pool, &[&fake], WEB).await, Ok(0), "from the first one on");
+        }
+        let tries = 20 + 2 * LETTERS_DOUBTED_MOST as usize;
+        assert!(fake.count(WEB) <= tries, "{} of {tries} packets", fake.count(WEB));
     }
-    assert!((1..=LETTERS_DOUBTED_MOST).contains(&failed), "{failed} failed");
+}
+
+/// Knows no EDNS: says so with the question or without it, as `whole` says.
+fn before_edns(whole: bool) -> impl Fn(usize, &[u8]) -> Vec<Act> + Clone {
+    move |_, query| {
+        if query[HEADER - 1] == 0 {
+            return vec![Act::Say(good(query))];
+        }
+        let refusal = with(reply(query, 1, &[]), |reply| {
+            if !whole {
+                reply.truncate(HEADER);
+                reply[5] = 0;
+            }
+        });
+        vec![Act::Say(refusal)]
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_of_before_edns_is_asked_without_it_and_that_is_remembered() {
+    for whole in [true, false] {
+        let fake = Fake::start(before_edns(whole), silent).await;
+        let pool = pool(&[&fake]);
+        for _ in 0..10 {
+            assert_eq!(ask(&pool, &[&fake], WEB).await, Ok(0));
+        }
+        assert_eq!(fake.count(WEB), 11, "one question was asked twice");
+        later(PLAINER_FOR).await;
+        assert_eq!(ask(&pool, &[&fake], WEB).await, Ok(0));
+        assert_eq!(fake.count(WEB), 13, "what is there may have been replaced");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_one_without_edns_too_is_a_failure() {
+    let always = |_: usize, query: &[u8]| vec![Act::Say(reply(query, 1, &[]))];
+    let fake = Fake::start(always, silent).await;
+    let pool = pool(&[&fake]);
+    assert_eq!(ask(&pool, &[&fake], WEB).await, Err(Failure::Rcode(1)));
+    assert_eq!(fake.count(WEB), 2);
+    let edns = |n: usize| fake.heard.datagrams.lock()[n].1[HEADER - 1];
+    assert_eq!((edns(0), edns(1)), (1, 0));
+    assert_eq!(ask(&pool, &[&fake], WEB).await, Err(Failure::Rcode(1)));
+    assert_eq!(edns(2), 1, "nothing was learnt");
 }
 
 #[tokio::test]

@@ -134,6 +134,17 @@ impl Fake {
         Self { addr, heard, _tasks: tasks }
     }
 
+    /// Listens for datagrams alone: connections are refused.
+    pub async fn start_without_tcp(
+        udp: impl Fn(usize, &[u8]) -> Vec<Act> + Send + Sync + 'static,
+    ) -> Self {
+        let (socket, _) = sockets().await;
+        let (addr, heard) = (socket.local_addr().unwrap(), Arc::<Heard>::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(on_datagrams(Arc::new(socket), Arc::new(udp), heard.clone()));
+        Self { addr, heard, _tasks: tasks }
+    }
+
     pub fn address(&self) -> Address {
         Address { addr: self.addr, transport: Transport::Udp }
     }

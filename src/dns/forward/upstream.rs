@@ -13,7 +13,7 @@ use super::exchange::https::Https;
 use super::exchange::tcp::Streams;
 use super::exchange::trouble::Trouble;
 use super::exchange::udp::SOCKETS_OF_ONE_MOST;
-use super::exchange::{Means, Ways};
+use super::exchange::{Manner, Means, Ways};
 use super::message::Letters;
 use crate::config;
 
@@ -38,8 +38,8 @@ pub const PROBE_LAST: Duration = Duration::from_secs(60);
 pub const USELESS_MOST: u32 = 8;
 /// Replies with other letters than were sent and without a connection to tell why, until it is the upstream's way.
 pub const LETTERS_DOUBTED_MOST: u32 = 3;
-/// How long an upstream is asked without random letters: what is at its address may be replaced.
-pub const LETTERS_LOWER_FOR: Duration = Duration::from_secs(3600);
+/// How long an upstream is asked without random letters, or without EDNS: what is at its address may be replaced.
+pub const PLAINER_FOR: Duration = Duration::from_secs(3600);
 
 /// How an upstream is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -78,6 +78,7 @@ impl From<&config::Upstream> for Address {
     fn from(upstream: &config::Upstream) -> Self {
         let transport = match &upstream.transport {
             config::Transport::Plain => Transport::Udp,
+            config::Transport::Tcp => Transport::Tcp,
             config::Transport::Tls { name } => Transport::Tls(name.clone()),
             config::Transport::Https { name, path } => {
                 Transport::Https { name: name.clone(), path: path.clone() }
@@ -92,7 +93,8 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let addr = self.addr;
         match &self.transport {
-            Transport::Udp | Transport::Tcp => write!(f, "{addr}"),
+            Transport::Udp => write!(f, "{addr}"),
+            Transport::Tcp => write!(f, "tcp://{addr}"),
             Transport::Tls(name) => write!(f, "tls://{addr}#{}", name.to_str()),
             Transport::Https { name, path } => write!(f, "https://{addr}{path}#{}", name.to_str()),
         }
@@ -149,6 +151,16 @@ impl Upstream {
     /// It replied, after so long.
     pub(super) fn was_heard(&self, delay: Duration, now: Instant) {
         self.health.lock().heard(delay, now);
+        self.trouble.silence_is_over();
+    }
+
+    /// A question that was asked then has had no reply from it in all its time. It may be to blame for that itself; an
+    /// upstream that has replied to nothing else since either is told of in the log.
+    pub(super) fn has_failed_since(&self, then: Instant, now: Instant) {
+        self.was_silent(now);
+        if self.health().heard_at.is_none_or(|at| at < then) {
+            self.trouble.note_silence(now);
+        }
     }
 
     /// Its reply had an answer.
@@ -161,6 +173,14 @@ impl Upstream {
         self.health.lock().of_no_use(now);
     }
 
+    /// Nobody is there. Of encrypted ones whoever opens their connections says more.
+    pub(super) fn was_unreachable(&self, now: Instant) {
+        self.was_silent(now);
+        if matches!(self.address.transport, Transport::Udp | Transport::Tcp) {
+            self.trouble.note_silence(now);
+        }
+    }
+
     /// It was waited for in vain.
     pub(super) fn was_silent(&self, now: Instant) {
         self.health.lock().doubt(now);
@@ -171,8 +191,15 @@ impl Upstream {
         self.health.lock().take_probe(now)
     }
 
-    pub(super) fn letters(&self, now: Instant) -> Letters {
-        self.health.lock().letters(now)
+    /// How it is to be asked.
+    pub(super) fn manner(&self, now: Instant) -> Manner {
+        let health = self.health();
+        Manner { letters: health.letters(now), edns: health.knows_edns(now) }
+    }
+
+    /// It understood a question without EDNS, and not the same with it.
+    pub(super) fn knows_no_edns(&self, now: Instant) {
+        self.health.lock().without_edns_until = Some(now + PLAINER_FOR);
     }
 
     /// Whether random letters came back as they were sent; `None`: not, by a datagram that may have been forged.
@@ -199,6 +226,7 @@ fn ways(address: &Address, means: &Means, trouble: &Arc<Trouble>) -> Ways {
 #[derive(Debug, Clone, Copy)]
 pub struct Health {
     measured: Option<Delay>,
+    heard_at: Option<Instant>,
     doubted: bool,
     /// When the next probe is due, if it is doubted or nothing is heard of it until then.
     probe_at: Instant,
@@ -206,6 +234,7 @@ pub struct Health {
     useless: u32,
     letters_doubted: u32,
     letters_lower_until: Option<Instant>,
+    without_edns_until: Option<Instant>,
 }
 
 /// A smoothed round-trip time and its variation (RFC 6298, section 2).
@@ -234,12 +263,14 @@ impl Health {
     fn new(now: Instant) -> Self {
         Self {
             measured: None,
+            heard_at: None,
             doubted: false,
             probe_at: now,
             probe_distance: PROBE_FIRST,
             useless: 0,
             letters_doubted: 0,
             letters_lower_until: None,
+            without_edns_until: None,
         }
     }
 
@@ -265,6 +296,7 @@ impl Health {
     }
 
     fn heard(&mut self, delay: Duration, now: Instant) {
+        self.heard_at = Some(now);
         self.measured = Some(self.measured.map_or(Delay::first(delay), |known| known.next(delay)));
         if self.useless < USELESS_MOST {
             self.trust(now);
@@ -312,13 +344,17 @@ impl Health {
         }
     }
 
+    fn knows_edns(&self, now: Instant) -> bool {
+        self.without_edns_until.is_none_or(|until| now >= until)
+    }
+
     fn letters_seen(&mut self, kept: Option<bool>, now: Instant) {
         self.letters_doubted = match kept {
             Some(_) => 0,
             None => self.letters_doubted + 1,
         };
         if kept == Some(false) || self.letters_doubted >= LETTERS_DOUBTED_MOST {
-            self.letters_lower_until = Some(now + LETTERS_LOWER_FOR);
+            self.letters_lower_until = Some(now + PLAINER_FOR);
             self.letters_doubted = 0;
         }
     }
@@ -407,7 +443,7 @@ mod tests {
         assert_eq!(health.letters(now), Letters::Random);
         health.letters_seen(Some(false), now);
         assert_eq!(health.letters(now), Letters::Lower);
-        assert_eq!(health.letters(now + LETTERS_LOWER_FOR), Letters::Random);
+        assert_eq!(health.letters(now + PLAINER_FOR), Letters::Random);
         let mut health = Health::new(now);
         for _ in 0..LETTERS_DOUBTED_MOST {
             health.letters_seen(None, now);

@@ -11,9 +11,11 @@ pub mod trouble;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use tokio::time::Instant;
+use std::time::Duration;
 
-use super::message::{self, Letters, NOERROR, NXDOMAIN, Query, Question};
+use tokio::time::{Instant, timeout};
+
+use super::message::{self, FORMERR, Letters, NOERROR, NOTIMP, NXDOMAIN, Query, Question};
 use super::upstream::Upstream;
 use https::Https;
 use tcp::Streams;
@@ -23,6 +25,9 @@ use udp::{Datagram, Sockets};
 /// Packets to upstreams that one question may cost, a query on a connection counting as one: whatever hostile
 /// upstreams reply, they are no lever on others (NXNSAttack and its kin).
 pub const PACKETS_MOST: u8 = 3;
+
+/// How long a connection is waited for that is to show whose letters were other ones.
+const LETTERS_STREAM_MOST: Duration = Duration::from_secs(1);
 
 /// Why there is no reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,9 +105,36 @@ impl Budget {
         taken.map(|_| ()).map_err(|_| Failure::Spent)
     }
 
+    /// Gives one back that was not sent after all.
+    pub fn put_back(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether there is one.
     pub fn is_left(&self) -> bool {
         self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// How a question is put to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manner {
+    /// The case of the name's letters.
+    pub letters: Letters,
+    /// Whether an OPT record goes with it.
+    pub edns: bool,
+}
+
+impl From<Letters> for Manner {
+    fn from(letters: Letters) -> Self {
+        Self { letters, edns: true }
+    }
+}
+
+impl Manner {
+    fn query(self, question: &Question) -> Result<Query, Failure> {
+        let query = Query::new(question, self.letters).map_err(|_| Failure::Local)?;
+        Ok(if self.edns { query } else { query.without_edns() })
     }
 }
 
@@ -119,11 +151,53 @@ pub async fn ask(
     let reply = match upstream.ways() {
         Ways::Datagrams(sockets, streams) => match sockets.take() {
             Some(_may_open) => ask_by_datagram(upstream, streams, question, budget).await,
-            None => ask_by_stream(upstream, streams, question, budget).await,
+            None => ask_without_socket(upstream, sockets, streams, question, budget).await,
         },
         Ways::Streams(streams) => ask_by_stream(upstream, streams, question, budget).await,
         Ways::Https(https) => https.ask(question, budget).await.map(|reply| heard(upstream, reply)),
     };
+    judged(upstream, reply)
+}
+
+/// With all sockets taken it goes over a connection. Where there is none with a place it waits for a socket: those that
+/// have one are older, and are given up first.
+async fn ask_without_socket(
+    upstream: &Upstream,
+    sockets: &Sockets,
+    streams: &Streams,
+    question: &Question,
+    budget: &Budget,
+) -> Result<Vec<u8>, Failure> {
+    match ask_by_stream(upstream, streams, question, budget).await {
+        Err(Failure::Local | Failure::Unreachable) if budget.is_left() => {
+            let _may_open = sockets.wait().await.ok_or(Failure::Local)?;
+            ask_by_datagram(upstream, streams, question, budget).await
+        }
+        reply => reply,
+    }
+}
+
+/// The same over a connection, even to an upstream that takes datagrams: where two of them had no reply in time, what was
+/// lost or was too long for them comes that way. If none can be opened, a datagram it is.
+///
+/// # Errors
+/// Why there is no such reply.
+pub async fn ask_by_connection(
+    upstream: &Upstream,
+    question: &Question,
+    budget: &Budget,
+) -> Result<Vec<u8>, Failure> {
+    let Ways::Datagrams(_, streams) = upstream.ways() else {
+        return ask(upstream, question, budget).await;
+    };
+    match ask_by_stream(upstream, streams, question, budget).await {
+        Err(Failure::Unreachable) if budget.is_left() => ask(upstream, question, budget).await,
+        reply => judged(upstream, reply),
+    }
+}
+
+/// Notes how the upstream did.
+fn judged(upstream: &Upstream, reply: Result<Vec<u8>, Failure>) -> Result<Vec<u8>, Failure> {
     let now = Instant::now();
     match &reply {
         Ok(octets) if matches!(message::rcode(octets), NOERROR | NXDOMAIN) => {
@@ -136,7 +210,8 @@ pub async fn ask(
         }
         Err(failure) => {
             match failure {
-                Failure::Unreachable | Failure::Untrusted => upstream.was_silent(now),
+                Failure::Unreachable => upstream.was_unreachable(now),
+                Failure::Untrusted => upstream.was_silent(now),
                 Failure::Http(_) | Failure::Unfit => upstream.was_of_no_use(now),
                 Failure::Silent | Failure::Rcode(_) | Failure::Spent | Failure::Local => {}
             }
@@ -152,29 +227,82 @@ async fn ask_by_datagram(
     budget: &Budget,
 ) -> Result<Vec<u8>, Failure> {
     let began = Instant::now();
-    let letters = upstream.letters(began);
-    let query = Query::new(question, letters).map_err(|_| Failure::Local)?;
-    let datagram = udp::ask(upstream.address().addr, &query, letters, budget).await?;
+    let manner = upstream.manner(began);
+    let to = upstream.address().addr;
+    let datagram = udp::ask(to, &manner.query(question)?, manner.letters, budget).await?;
     let now = Instant::now();
     match datagram {
         Datagram::Reply(reply) => {
             upstream.was_heard(now - began, now);
-            if letters == Letters::Random {
+            if manner.letters == Letters::Random {
                 upstream.letters_seen(Some(true), now);
             }
-            Ok(reply)
+            match message::rcode(&reply) {
+                rcode @ (FORMERR | NOTIMP) if manner.edns => {
+                    ask_without_edns(upstream, manner, question, rcode, budget).await
+                }
+                _ => Ok(reply),
+            }
         }
+        Datagram::NotUnderstood if manner.edns => {
+            upstream.was_heard(now - began, now);
+            ask_without_edns(upstream, manner, question, FORMERR, budget).await
+        }
+        Datagram::NotUnderstood => Err(Failure::Rcode(FORMERR)),
         Datagram::Truncated => {
             upstream.was_heard(now - began, now);
-            Ok(streams.ask(question, letters, budget).await?.octets)
+            Ok(streams.ask(question, manner, budget).await?.octets)
         }
-        Datagram::Mismatched => Ok(streams.ask(question, letters, budget).await?.octets),
-        // Over a connection nobody else can reply: if the letters are others again, it is the upstream's way.
+        Datagram::Mismatched => Ok(streams.ask(question, manner, budget).await?.octets),
         Datagram::OtherLetters => {
-            let reply = streams.ask(question, Letters::Random, budget).await;
-            upstream.letters_seen(reply.as_ref().ok().map(|reply| reply.letters_kept), now);
-            Ok(reply?.octets)
+            ask_for_other_letters(upstream, streams, manner, question, budget).await
         }
+    }
+}
+
+/// An upstream did not understand a question with EDNS: without, it may (RFC 6891, section 7). Only if it then does is it
+/// remembered, so that a forged refusal costs no more than a packet.
+async fn ask_without_edns(
+    upstream: &Upstream,
+    manner: Manner,
+    question: &Question,
+    rcode: u8,
+    budget: &Budget,
+) -> Result<Vec<u8>, Failure> {
+    let manner = Manner { edns: false, ..manner };
+    let to = upstream.address().addr;
+    match udp::ask(to, &manner.query(question)?, manner.letters, budget).await? {
+        Datagram::Reply(reply) if matches!(message::rcode(&reply), NOERROR | NXDOMAIN) => {
+            upstream.knows_no_edns(Instant::now());
+            Ok(reply)
+        }
+        _ => Err(Failure::Rcode(rcode)),
+    }
+}
+
+/// A reply was right but for its letters. Over a connection nobody else can reply: if the letters are others again, it is
+/// the upstream's way. One to which there is none is asked again without letters by chance. A forger who has hit the
+/// port and the id of the first datagram, without which there is no such reply, must then hit those of a second one: that
+/// is harder than the letters of all but the longest names would make it.
+async fn ask_for_other_letters(
+    upstream: &Upstream,
+    streams: &Streams,
+    manner: Manner,
+    question: &Question,
+    budget: &Budget,
+) -> Result<Vec<u8>, Failure> {
+    let reply = timeout(LETTERS_STREAM_MOST, streams.ask(question, manner, budget)).await;
+    if let Ok(Ok(reply)) = reply {
+        upstream.letters_seen(Some(reply.letters_kept), Instant::now());
+        return Ok(reply.octets);
+    }
+    let manner = Manner { letters: Letters::Lower, ..manner };
+    let to = upstream.address().addr;
+    let datagram = udp::ask(to, &manner.query(question)?, manner.letters, budget).await?;
+    upstream.letters_seen(None, Instant::now());
+    match datagram {
+        Datagram::Reply(reply) => Ok(reply),
+        _ => Err(Failure::Unreachable),
     }
 }
 

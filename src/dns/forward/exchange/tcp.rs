@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout};
 
 use super::pulse::Pulse;
 use super::tls::Opener;
-use super::{Budget, Failure, stream};
-use crate::dns::forward::message::{Letters, Query, Question};
+use super::{Budget, Failure, Manner, stream};
+use crate::dns::forward::message::{Query, Question};
 
 /// Connections to one upstream at most. Servers bound those of a client, often at 10 or so.
 pub const CONNECTIONS_MOST: usize = 4;
@@ -104,13 +104,13 @@ impl Streams {
     pub async fn ask(
         &self,
         question: &Question,
-        letters: Letters,
+        manner: impl Into<Manner>,
         budget: &Budget,
     ) -> Result<Reply, Failure> {
-        let mut anew = false;
+        let (mut anew, manner) = (false, manner.into());
         loop {
             let (connection, place, opened) = self.connection(anew)?;
-            let mut query = Query::new(question, letters).map_err(|_| Failure::Local)?;
+            let mut query = manner.query(question)?;
             if matches!(self.door, Door::Tls(_)) {
                 query.pad();
             }
@@ -118,7 +118,12 @@ impl Streams {
             match connection.ask(query, place).await {
                 Ok(reply) => return Ok(reply),
                 Err(Lost::Broken) if !opened && !anew => anew = true,
-                Err(lost) => return Err(lost.into()),
+                Err(lost) => {
+                    if lost == Lost::NeverOpened {
+                        budget.put_back();
+                    }
+                    return Err(lost.into());
+                }
             }
         }
     }

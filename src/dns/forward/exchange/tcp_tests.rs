@@ -5,6 +5,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::dns::forward::exchange::pulse::STALL;
+use crate::dns::forward::message::Letters;
 use crate::dns::forward::message::{HEADER, rcode};
 use crate::dns::forward::testing::{
     Act, Fake, good, honest, later, question, reply, silent, truncated, with,

@@ -52,6 +52,12 @@ impl Sockets {
         Self { all: self.all.clone(), part: Arc::new(Semaphore::new(most)) }
     }
 
+    /// One of them, as soon as it is there: whoever waited longest has it first.
+    pub async fn wait(&self) -> Option<MayOpen> {
+        let part = self.part.clone().acquire_owned().await.ok()?;
+        Some(MayOpen { _places: [part, self.all.clone().acquire_owned().await.ok()?] })
+    }
+
     /// One of them, if there is one left.
     pub fn take(&self) -> Option<MayOpen> {
         let place = |places: &Arc<Semaphore>| places.clone().try_acquire_owned().ok();
@@ -70,6 +76,8 @@ pub enum Datagram {
     OtherLetters,
     /// Replies that do not match, more than there should be.
     Mismatched,
+    /// The query was not understood, whatever it was.
+    NotUnderstood,
 }
 
 /// Sends the query, and waits for the reply for as long as it is let. An upstream whose letters are known not to be kept
@@ -100,6 +108,7 @@ pub async fn ask(
                 query.restore(&mut room);
                 return Ok(Datagram::Reply(room));
             }
+            None if query.is_not_understood(reply) => return Ok(Datagram::NotUnderstood),
             None => {}
         }
     }
