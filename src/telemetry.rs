@@ -54,8 +54,17 @@ pub fn set_level(level: &str) -> Result<(), String> {
     SET_FILTER.get().map_or(Ok(()), |set| set(filter))
 }
 
+/// What libraries warn of is what peers do, as often as these like: a line each would be theirs to write. Who wants to
+/// see them names them in `log.level`.
+const LIBRARIES: &str =
+    "h2=error,hyper=error,hyper_util=error,quinn=error,quinn_proto=error,rustls=error";
+
 fn filter(level: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(level).map_err(|error| {
+    let directives = match level {
+        "off" => level.to_owned(),
+        _ => format!("{LIBRARIES},{level}"),
+    };
+    EnvFilter::try_new(directives).map_err(|error| {
         format!(
             "log.level: `{}` is no filter ({error}): use error, warn, info, debug, trace, or such \
              as info,rollcall::store=debug",
@@ -258,6 +267,16 @@ fn count(count: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_warn_of_peers_only_if_they_are_asked_to() {
+        let directives = |level: &str| filter(level).unwrap().to_string();
+        assert!(directives("info").contains("h2=error") && directives("info").contains("info"));
+        assert!(directives("debug,h2=trace").contains("h2=trace"));
+        assert!(!directives("debug,h2=trace").contains("h2=error"));
+        assert_eq!(directives("off"), "off");
+        assert!(filter("info,rollcall=loud").is_err());
+    }
 
     #[test]
     fn every_figure_is_written() {

@@ -320,6 +320,25 @@ def test_malformed_input_ends_its_connection_alone(web):
     assert post(web, query()).message.answer
 
 
+def test_streams_that_are_taken_back_at_once_end_the_connection(web):
+    """Rapid resets (CVE-2023-44487): the connection is closed, others are answered, and the log is not the peer's to fill."""
+    before = web.log()
+    for _ in range(3):
+        connection = Http2(web)
+        try:
+            for _ in range(20_000):
+                stream = connection.begin("GET", f"/dns-query?dns={encoded(query())}", end=True)
+                connection.h2.reset_stream(stream)
+                connection.flush()
+            raise AssertionError("20,000 resets, and the connection goes on")
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
+            pass
+        finally:
+            connection.close()
+        assert post(web, query()).message.answer
+    assert web.log() == before
+
+
 def test_connections_are_capped(servers, tmp_path):
     """Caps: who is above is closed at once, the others go on, and a seat is free again when it is left."""
     server = encrypted(servers, tmp_path, tcp_max_per_client=2)

@@ -99,7 +99,8 @@ impl Pool {
                 }
                 () = sleep_until(deadline) => {
                     let now = Instant::now();
-                    race.asked.iter().for_each(|up| up.has_failed_since(race.began, now));
+                    race.latest.iter().for_each(|upstream| upstream.was_silent(now));
+                    race.asked.iter().for_each(|up| up.had_time_since(race.began, now));
                     return Err(race.failure);
                 }
             }
@@ -124,7 +125,8 @@ impl Pool {
                 // What else comes out of it is noted on the way.
                 if timeout(PROBE_MOST, exchange::ask(&upstream, &question, &budget)).await.is_err()
                 {
-                    upstream.has_failed_since(began, Instant::now());
+                    upstream.was_silent(Instant::now());
+                    upstream.had_time_since(began, Instant::now());
                 }
             });
         }

@@ -154,11 +154,11 @@ impl Upstream {
         self.trouble.silence_is_over();
     }
 
-    /// A question that was asked then has had no reply from it in all its time. It may be to blame for that itself; an
-    /// upstream that has replied to nothing else since either is told of in the log.
-    pub(super) fn has_failed_since(&self, then: Instant, now: Instant) {
-        self.was_silent(now);
+    /// A question that was asked then has had no answer in all its time. It may be to blame for that itself; an upstream
+    /// that has replied to nothing else since either is told of in the log.
+    pub(super) fn had_time_since(&self, then: Instant, now: Instant) {
         if self.health().heard_at.is_none_or(|at| at < then) {
+            self.was_silent(now);
             self.trouble.note_silence(now);
         }
     }
@@ -173,11 +173,12 @@ impl Upstream {
         self.health.lock().of_no_use(now);
     }
 
-    /// Nobody is there. Of encrypted ones whoever opens their connections says more.
-    pub(super) fn was_unreachable(&self, now: Instant) {
+    /// Nobody was there for a question that was asked then: not at all, unless it has replied by datagram and was to be asked
+    /// again over a connection. Of encrypted ones whoever opens their connections says more.
+    pub(super) fn was_unreachable(&self, then: Instant, now: Instant) {
         self.was_silent(now);
         if matches!(self.address.transport, Transport::Udp | Transport::Tcp) {
-            self.trouble.note_silence(now);
+            self.had_time_since(then, now);
         }
     }
 

@@ -148,6 +148,7 @@ pub async fn ask(
     question: &Question,
     budget: &Budget,
 ) -> Result<Vec<u8>, Failure> {
+    let began = Instant::now();
     let reply = match upstream.ways() {
         Ways::Datagrams(sockets, streams) => match sockets.take() {
             Some(_may_open) => ask_by_datagram(upstream, streams, question, budget).await,
@@ -156,7 +157,7 @@ pub async fn ask(
         Ways::Streams(streams) => ask_by_stream(upstream, streams, question, budget).await,
         Ways::Https(https) => https.ask(question, budget).await.map(|reply| heard(upstream, reply)),
     };
-    judged(upstream, reply)
+    judged(upstream, reply, began)
 }
 
 /// With all sockets taken it goes over a connection. Where there is none with a place it waits for a socket: those that
@@ -190,14 +191,19 @@ pub async fn ask_by_connection(
     let Ways::Datagrams(_, streams) = upstream.ways() else {
         return ask(upstream, question, budget).await;
     };
+    let began = Instant::now();
     match ask_by_stream(upstream, streams, question, budget).await {
         Err(Failure::Unreachable) if budget.is_left() => ask(upstream, question, budget).await,
-        reply => judged(upstream, reply),
+        reply => judged(upstream, reply, began),
     }
 }
 
-/// Notes how the upstream did.
-fn judged(upstream: &Upstream, reply: Result<Vec<u8>, Failure>) -> Result<Vec<u8>, Failure> {
+/// Notes how the upstream did with a question that was asked then.
+fn judged(
+    upstream: &Upstream,
+    reply: Result<Vec<u8>, Failure>,
+    began: Instant,
+) -> Result<Vec<u8>, Failure> {
     let now = Instant::now();
     match &reply {
         Ok(octets) if matches!(message::rcode(octets), NOERROR | NXDOMAIN) => {
@@ -210,7 +216,7 @@ fn judged(upstream: &Upstream, reply: Result<Vec<u8>, Failure>) -> Result<Vec<u8
         }
         Err(failure) => {
             match failure {
-                Failure::Unreachable => upstream.was_unreachable(now),
+                Failure::Unreachable => upstream.was_unreachable(began, now),
                 Failure::Untrusted => upstream.was_silent(now),
                 Failure::Http(_) | Failure::Unfit => upstream.was_of_no_use(now),
                 Failure::Silent | Failure::Rcode(_) | Failure::Spent | Failure::Local => {}
@@ -302,7 +308,7 @@ async fn ask_for_other_letters(
     upstream.letters_seen(None, Instant::now());
     match datagram {
         Datagram::Reply(reply) => Ok(reply),
-        _ => Err(Failure::Unreachable),
+        _ => Err(Failure::Unfit),
     }
 }
 
