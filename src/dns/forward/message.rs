@@ -109,6 +109,13 @@ pub struct Matched {
 }
 
 impl Query {
+    /// Whether a letter is not lower: only then does it say something that a reply has it as it was.
+    pub fn has_upper_letters(&self) -> bool {
+        let name = self.octets.get(HEADER..self.question_end - TYPE_AND_CLASS);
+        // The octets with labels' lengths are at most 63, and no letters.
+        name.unwrap_or_default().iter().any(u8::is_ascii_uppercase)
+    }
+
     /// The question with a random id.
     ///
     /// # Errors

@@ -310,6 +310,28 @@ async fn without_tcp_letters_are_given_up_after_a_few_questions() {
     }
 }
 
+/// What went out without a letter that is not lower comes back as it was from everybody.
+#[tokio::test]
+async fn a_reply_to_a_name_without_letters_says_nothing_about_them() {
+    let lower = |_: usize, query: &[u8]| {
+        vec![Act::Say(with(good(query), |reply| reply[HEADER..].make_ascii_lowercase()))]
+    };
+    let fake = Fake::start_without_tcp(lower).await;
+    let pool = pool(&[&fake]);
+    // So long that not one of its letters is turned in one of 2^60 questions.
+    let long = format!("{0}.{0}.example.", "long".repeat(7));
+    for _ in 0..LETTERS_DOUBTED_MOST {
+        assert_eq!(ask(&pool, &[&fake], &long).await, Ok(0));
+        assert_eq!(ask(&pool, &[&fake], "7.7.").await, Ok(0));
+    }
+    let before = fake.heard.datagrams.lock().len();
+    assert_eq!(ask(&pool, &[&fake], &long).await, Ok(0));
+    let heard = fake.heard.datagrams.lock();
+    let is_lower =
+        |(_, query): &(_, Vec<u8>)| !query[HEADER..HEADER + 60].iter().any(u8::is_ascii_uppercase);
+    assert!(heard[before..].iter().all(is_lower), "letters are given up by now");
+}
+
 /// Knows no EDNS: says so with the question or without it, as `whole` says.
 fn before_edns(whole: bool) -> impl Fn(usize, &[u8]) -> Vec<Act> + Clone {
     move |_, query| {

@@ -235,12 +235,13 @@ async fn ask_by_datagram(
     let began = Instant::now();
     let manner = upstream.manner(began);
     let to = upstream.address().addr;
-    let datagram = udp::ask(to, &manner.query(question)?, manner.letters, budget).await?;
+    let query = manner.query(question)?;
+    let datagram = udp::ask(to, &query, manner.letters, budget).await?;
     let now = Instant::now();
     match datagram {
         Datagram::Reply(reply) => {
             upstream.was_heard(now - began, now);
-            if manner.letters == Letters::Random {
+            if query.has_upper_letters() {
                 upstream.letters_seen(Some(true), now);
             }
             match message::rcode(&reply) {
