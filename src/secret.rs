@@ -9,6 +9,9 @@ use std::path::Path;
 pub const MAX_SECRET_OCTETS: u64 = 4096;
 /// The permission bits that let anybody but the file's owner in.
 const OTHERS: u32 = 0o077;
+/// What of them a credential of systemd may have. The manager owns it and lets the unit's user in by an access list,
+/// whose mask is shown as the group's bits.
+const READ_BY_LIST: u32 = 0o040;
 
 /// Reads a secret, without the white space around it. The error names the file and the way out.
 pub fn read(path: &Path) -> Result<String, String> {
@@ -29,7 +32,8 @@ pub fn read_up_to(path: &Path, octets_most: u64) -> Result<String, String> {
         return Err(format!("{shown} is not a file"));
     }
     let mode = found.permissions().mode() & 0o7777;
-    if mode & OTHERS != 0 {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    if mode & forbidden(path, credentials.as_deref().map(Path::new)) != 0 {
         return Err(format!(
             "{shown} can be used by others than its owner (mode {mode:04o}): chmod 600 {shown}"
         ));
@@ -40,6 +44,12 @@ pub fn read_up_to(path: &Path, octets_most: u64) -> Result<String, String> {
         return Err(format!("{shown} is longer than {octets_most} octets: no secret is"));
     }
     Ok(text.trim().to_owned())
+}
+
+/// The permission bits that a secret at `path` must not have.
+fn forbidden(path: &Path, credentials: Option<&Path>) -> u32 {
+    let is_credential = credentials.is_some() && path.parent() == credentials;
+    if is_credential { OTHERS & !READ_BY_LIST } else { OTHERS }
 }
 
 #[cfg(test)]
@@ -65,6 +75,15 @@ mod tests {
             let error = outcome(mode, "abc").unwrap_err();
             assert!(error.ends_with(&format!("(mode {mode:04o}): chmod 600 FILE")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_credential_may_have_a_list_of_readers() {
+        let (credential, credentials) = (Path::new("/run/c/token"), Some(Path::new("/run/c")));
+        assert_eq!(forbidden(credential, credentials), 0o037);
+        assert_eq!(forbidden(Path::new("/run/c/d/token"), credentials), 0o077);
+        assert_eq!(forbidden(credential, None), 0o077);
+        assert_eq!(forbidden(Path::new("/"), None), 0o077);
     }
 
     #[test]

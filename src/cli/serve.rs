@@ -30,7 +30,7 @@ pub(super) struct Args {
 impl From<Args> for Given {
     fn from(args: Args) -> Self {
         let Args { config, dns, http, udp, data_dir } = args;
-        Given { config, dns, http, udp, data_dir }
+        Given { config, dns, http, udp, data_dir, ..Given::default() }
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Checker<'a> {
     pub(super) text: &'a str,
     /// What relative paths are relative to.
     pub(super) directory: &'a Path,
+    /// Where the unit's credentials are, if there are any.
+    pub(super) credentials: Option<&'a Path>,
     /// What is wrong.
     pub(super) problems: Vec<Problem>,
 }
@@ -111,22 +113,38 @@ impl Checker<'_> {
         members
     }
 
-    /// The addresses of a door: those of the flag if there are any, else those of the file, else the default.
+    /// The addresses of a door: the first of `above` that are any, else those of the file, else the default.
     pub(super) fn listen(
         &mut self,
         key: &str,
         given: &List,
-        (flag, flagged): (&'static str, &[SocketAddr]),
-        default: SocketAddr,
+        above: &[(&'static str, &[SocketAddr])],
+        default: Option<SocketAddr>,
     ) -> Vec<Placed<SocketAddr>> {
         let listen = match given {
             Some(given) => self.members(key, given, address),
-            None => vec![Placed { place: Place::Whole, value: default }],
+            None => {
+                default.into_iter().map(|value| Placed { place: Place::Whole, value }).collect()
+            }
         };
-        if flagged.is_empty() {
+        let Some((flag, flagged)) = above.iter().find(|(_, flagged)| !flagged.is_empty()) else {
             return listen;
-        }
+        };
         flagged.iter().map(|value| Placed { place: Place::Flag(flag), value: *value }).collect()
+    }
+
+    /// The path of a secret.
+    pub(super) fn secret_path(&mut self, key: &str, given: &Given<String>) -> Option<PathBuf> {
+        self.path(key, given)?;
+        given.as_ref().map(|given| self.secret_at(given.get_ref().as_ref()))
+    }
+
+    /// Where a secret of the file is: relative paths are those of a credential if there is one of the file's name,
+    /// so that one configuration is right under systemd and by hand.
+    pub(super) fn secret_at(&self, path: &Path) -> PathBuf {
+        let credential = self.credentials.zip(path.file_name()).map(|(at, name)| at.join(name));
+        let credential = credential.filter(|file| path.is_relative() && file.exists());
+        credential.unwrap_or_else(|| self.directory.join(path))
     }
 
     /// A path of the file; relative ones are relative to the file's directory.
@@ -196,7 +214,7 @@ impl Checker<'_> {
     }
 }
 
-pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "is no address with a port, such as `127.0.0.1:5300` or `[::1]:5300`".to_owned()
     })

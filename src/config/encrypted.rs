@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::check::{Checker, Placed, address, values};
+use super::Listening;
+use super::check::{Checker, Placed, values};
 use super::raw::{List, RawDns};
+use super::sections::PASSED;
 
 /// The doors and their certificate, checked.
 pub(super) struct Encrypted {
@@ -20,11 +22,12 @@ impl Checker<'_> {
     pub(super) fn encrypted(
         &mut self,
         raw: &RawDns,
+        passed: &Listening,
         [dns, http, udp]: [&[Placed<SocketAddr>]; 3],
     ) -> Encrypted {
-        let tls = self.door("dns.tls_listen", &raw.tls_listen);
-        let https = self.door("dns.https_listen", &raw.https_listen);
-        let quic = self.door("dns.quic_listen", &raw.quic_listen);
+        let tls = self.door("dns.tls_listen", &raw.tls_listen, &passed.tls);
+        let https = self.door("dns.https_listen", &raw.https_listen, &passed.https);
+        let quic = self.door("dns.quic_listen", &raw.quic_listen, &passed.quic);
         for (key, listen) in [("dns.tls_listen", &tls), ("dns.https_listen", &https)] {
             self.apart(key, listen, "dns.listen (TCP)", dns);
             self.apart(key, listen, "http.listen (TCP)", http);
@@ -32,9 +35,11 @@ impl Checker<'_> {
         self.apart("dns.tls_listen", &tls, "dns.https_listen (TCP)", &https);
         self.apart("dns.quic_listen", &quic, "dns.listen (UDP)", dns);
         self.apart("dns.quic_listen", &quic, "udp.listen (UDP)", udp);
-        let cert_file = self.path("dns.tls_cert_file", &raw.tls_cert_file);
-        let key_file = self.path("dns.tls_key_file", &raw.tls_key_file);
-        self.certificate_is_whole(raw);
+        let cert_file = self.secret_path("dns.tls_cert_file", &raw.tls_cert_file);
+        let key_file = self.secret_path("dns.tls_key_file", &raw.tls_key_file);
+        let doors =
+            [("dns.tls_listen", &tls), ("dns.https_listen", &https), ("dns.quic_listen", &quic)];
+        self.certificate_is_whole(raw, doors);
         Encrypted {
             tls: values(tls),
             https: values(https),
@@ -44,20 +49,18 @@ impl Checker<'_> {
         }
     }
 
-    fn door(&mut self, key: &str, given: &List) -> Vec<Placed<SocketAddr>> {
-        given.as_ref().map_or_else(Vec::new, |given| self.members(key, given, address))
+    fn door(&mut self, key: &str, given: &List, passed: &[SocketAddr]) -> Vec<Placed<SocketAddr>> {
+        self.listen(key, given, &[(PASSED, passed)], None)
     }
 
     /// A door with TLS needs both files, and one file is of no use without the other.
-    fn certificate_is_whole(&mut self, raw: &RawDns) {
-        let doors = [
-            ("dns.tls_listen", &raw.tls_listen),
-            ("dns.https_listen", &raw.https_listen),
-            ("dns.quic_listen", &raw.quic_listen),
-        ];
-        let mut doors = doors.into_iter().filter_map(|(key, given)| Some((key, given.as_ref()?)));
-        let door = doors.find(|(_, given)| !given.get_ref().is_empty());
-        let door = door.map(|(key, given)| (self.place_of(given), key));
+    fn certificate_is_whole(
+        &mut self,
+        raw: &RawDns,
+        doors: [(&'static str, &Vec<Placed<SocketAddr>>); 3],
+    ) {
+        let mut doors = doors.into_iter();
+        let door = doors.find_map(|(key, listen)| Some((listen.first()?.place, key)));
         let cert = ("dns.tls_cert_file", &raw.tls_cert_file);
         let key = ("dns.tls_key_file", &raw.tls_key_file);
         for ((needed, file), (other, other_file)) in [(cert, key), (key, cert)] {

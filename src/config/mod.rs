@@ -269,9 +269,28 @@ pub struct Overrides {
     pub udp: Vec<SocketAddr>,
     /// `--data-dir`, instead of `store.data_dir`; relative to where the command was given.
     pub data_dir: Option<PathBuf>,
+    /// Where the sockets are that somebody else has opened for us. They go before flags too.
+    pub passed: Listening,
 }
 
-/// What of the environment matters: where data goes if neither flag nor file says so.
+/// Addresses by door.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listening {
+    /// DNS, over UDP and TCP.
+    pub dns: Vec<SocketAddr>,
+    /// HTTP.
+    pub http: Vec<SocketAddr>,
+    /// Registration datagrams.
+    pub udp: Vec<SocketAddr>,
+    /// DNS over TLS.
+    pub tls: Vec<SocketAddr>,
+    /// DNS over HTTPS.
+    pub https: Vec<SocketAddr>,
+    /// DNS over QUIC.
+    pub quic: Vec<SocketAddr>,
+}
+
+/// What of the environment matters: where data goes if neither flag nor file says so, and where secrets are.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     /// `STATE_DIRECTORY`: set by systemd; several directories are separated by colons.
@@ -280,6 +299,8 @@ pub struct Environment {
     pub xdg_state_home: Option<OsString>,
     /// `HOME`
     pub home: Option<OsString>,
+    /// `CREDENTIALS_DIRECTORY`: set by systemd where a unit has credentials.
+    pub credentials: Option<OsString>,
 }
 
 impl Environment {
@@ -289,6 +310,7 @@ impl Environment {
             state_directory: std::env::var_os("STATE_DIRECTORY"),
             xdg_state_home: std::env::var_os("XDG_STATE_HOME"),
             home: std::env::var_os("HOME"),
+            credentials: std::env::var_os("CREDENTIALS_DIRECTORY"),
         }
     }
 
@@ -304,7 +326,8 @@ impl Environment {
 
 impl Config {
     /// Reads and checks the file at `path`, or takes the defaults without one; `overrides` go before both.
-    /// Relative paths in the file are relative to its directory, without a file to the current one.
+    /// Relative paths in the file are relative to its directory, without a file to the current one; one to a secret
+    /// is that of a credential if there is one of the file's name.
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
         Self::load_in(path, overrides, &Environment::of_process())
     }
@@ -325,7 +348,8 @@ impl Config {
         let directory = path.and_then(Path::parent).unwrap_or(Path::new(""));
         let mut problems = Vec::new();
         let raw = raw::read(&text, &mut problems);
-        let mut checker = Checker { text: &text, directory, problems };
+        let credentials = environment.credentials.as_deref().map(Path::new);
+        let mut checker = Checker { text: &text, directory, credentials, problems };
         let config = checker.config(raw, overrides, environment);
         match checker.problems {
             problems if problems.is_empty() => Ok(config),

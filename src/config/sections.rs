@@ -27,6 +27,8 @@ const DOOR_LISTEN: SocketAddr = SocketAddr::new(LOOPBACK, 8053);
 /// `.internal` is reserved for private use, so it will never be anybody's.
 const ZONE: &str = "svc.internal.";
 const ZONE_DIR: &str = "zones";
+/// What is said before a problem with an address that nobody configured: the socket is there, and not by us.
+pub(super) const PASSED: &str = "a socket that was passed";
 const LEVEL: &str = "info";
 /// What `log.level` may be, each with all before it.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -76,13 +78,16 @@ impl Checker<'_> {
         flags: &Overrides,
         environment: &Environment,
     ) -> Config {
-        let dns = self.listen("dns.listen", &raw.dns.listen, ("--dns", &flags.dns), DNS_LISTEN);
-        let http =
-            self.listen("http.listen", &raw.http.listen, ("--http", &flags.http), DOOR_LISTEN);
-        let udp = self.listen("udp.listen", &raw.udp.listen, ("--udp", &flags.udp), DOOR_LISTEN);
+        let passed = &flags.passed;
+        let above = [(PASSED, &*passed.dns), ("--dns", &*flags.dns)];
+        let dns = self.listen("dns.listen", &raw.dns.listen, &above, Some(DNS_LISTEN));
+        let above = [(PASSED, &*passed.http), ("--http", &*flags.http)];
+        let http = self.listen("http.listen", &raw.http.listen, &above, Some(DOOR_LISTEN));
+        let above = [(PASSED, &*passed.udp), ("--udp", &*flags.udp)];
+        let udp = self.listen("udp.listen", &raw.udp.listen, &above, Some(DOOR_LISTEN));
         self.apart("dns.listen", &dns, "http.listen (TCP)", &http);
         self.apart("dns.listen", &dns, "udp.listen (UDP)", &udp);
-        let encrypted = self.encrypted(&raw.dns, [&dns, &http, &udp]);
+        let encrypted = self.encrypted(&raw.dns, passed, [&dns, &http, &udp]);
         let dns = self.dns(&raw.dns, dns, encrypted);
         let own = Own { listen: &dns.all_listen(), zones: &dns.zones };
         let forward = self.forward(&raw.forward, &own);
@@ -143,7 +148,7 @@ impl Checker<'_> {
             tcp_max_per_client,
             tcp_idle_secs: self.number(&TCP_IDLE_SECS, &raw.tcp_idle_secs),
             nsid: self.nsid(&raw.nsid),
-            cookie_secret_file: self.path("dns.cookie_secret_file", &raw.cookie_secret_file),
+            cookie_secret_file: self.secret_path("dns.cookie_secret_file", &raw.cookie_secret_file),
             tls_listen: tls,
             https_listen: https,
             quic_listen: quic,
@@ -199,7 +204,7 @@ impl Checker<'_> {
 
     fn http(&mut self, raw: &RawHttp, listen: Vec<Placed<SocketAddr>>) -> Http {
         self.not_empty("http.listen", &raw.listen, &listen, "name an address");
-        let token_file = self.path("http.token_file", &raw.token_file);
+        let token_file = self.secret_path("http.token_file", &raw.token_file);
         let insecure_no_token = is_true(&raw.insecure_no_token);
         if raw.token_file.is_none() && !insecure_no_token {
             self.on_loopback(
@@ -223,14 +228,12 @@ impl Checker<'_> {
 
     fn udp(&mut self, raw: &RawUdp, listen: Vec<Placed<SocketAddr>>) -> Udp {
         let key_files = match &raw.key_files {
-            Some(given) => {
-                let directory = self.directory;
-                self.members("udp.key_files", given, |text| {
-                    key_file(text).map(|p| directory.join(p))
-                })
-            }
+            Some(given) => self.members("udp.key_files", given, key_file),
             None => Vec::new(),
         };
+        let found =
+            |Placed::<PathBuf> { place, value }| Placed { place, value: self.secret_at(&value) };
+        let key_files: Vec<_> = key_files.into_iter().map(found).collect();
         for (at, key) in key_files.iter().enumerate() {
             let id = key_id(&key.value);
             if key_files.iter().take(at).any(|other| key_id(&other.value) == id) {

@@ -377,6 +377,7 @@ fn flags_go_before_the_file() {
         http: addresses(&["127.0.0.1:2"]),
         udp: addresses(&["127.0.0.1:3"]),
         data_dir: Some("here".into()),
+        passed: Listening::default(),
     };
     let text = "dns.listen = ['127.0.0.1:9']\nstore.data_dir = 'there'\nudp.listen = ['0.0.0.0:9']";
     let config = load_with(text, &flags).unwrap();
@@ -391,6 +392,56 @@ fn flags_go_before_the_file() {
 }
 
 #[test]
+fn sockets_that_were_passed_go_before_flags_and_file() {
+    let passed = Listening {
+        dns: addresses(&["10.0.0.1:53"]),
+        udp: addresses(&["127.0.0.1:4"]),
+        quic: addresses(&["10.0.0.1:853"]),
+        ..Listening::default()
+    };
+    let flags = Overrides { dns: addresses(&["127.0.0.1:1"]), passed, ..Overrides::default() };
+    let text = "dns.listen = []\ndns.tls_cert_file = 'c'\ndns.tls_key_file = 'k'\nudp.listen = []";
+    let config = load_with(text, &flags).unwrap();
+    assert_eq!(config.dns.listen, flags.passed.dns);
+    assert_eq!(config.udp.listen, flags.passed.udp);
+    assert_eq!(config.dns.quic_listen, flags.passed.quic);
+    assert_eq!(config.http.listen, defaults().http.listen);
+    assert_eq!(config.reload_from(&config).1, [""; 0], "a reload finds the same");
+
+    // What they open is no more open for having come from elsewhere.
+    let told = load_with("", &flags).unwrap_err();
+    let lines: Vec<_> = told.lines().collect();
+    let needs = "a socket that was passed: dns.quic_listen needs dns.tls_cert_file";
+    assert!(lines[0].starts_with(needs), "{told}");
+    let passed = Listening { http: addresses(&["10.0.0.1:2"]), ..Listening::default() };
+    let told = load_with("", &Overrides { passed, ..Overrides::default() }).unwrap_err();
+    let closed = "a socket that was passed: http.listen: 10.0.0.1:2 is not on loopback";
+    assert!(told.starts_with(closed), "{told}");
+}
+
+#[test]
+fn a_secret_is_a_credential_if_there_is_one_of_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = |name: &str| directory.path().join(name);
+    let path = here("config.toml");
+    let text = "http.token_file = 'token'\nudp.key_files = ['keys/k1.key', 'keys/k2.key', '/abs/k3']\n\
+                dns.cookie_secret_file = 'cookie'\nstore.data_dir = 'k2.key'";
+    fs::write(&path, text).unwrap();
+    fs::create_dir(here("credentials")).unwrap();
+    for name in ["token", "k2.key", "k3"] {
+        fs::write(here("credentials").join(name), "").unwrap();
+    }
+    let credentials = Some(here("credentials").into());
+    let environment = Environment { credentials, ..Environment::default() };
+    let config = Config::load_in(Some(&path), &Overrides::default(), &environment).unwrap();
+    assert_eq!(config.http.token_file, Some(here("credentials/token")));
+    let keys = [here("keys/k1.key"), here("credentials/k2.key"), "/abs/k3".into()];
+    assert_eq!(config.udp.key_files, keys);
+    assert_eq!(config.dns.cookie_secret_file, Some(here("cookie")));
+    assert_eq!(config.store.data_dir, here("k2.key"), "it is no secret");
+}
+
+#[test]
 fn data_goes_where_the_environment_says() {
     let dir = |state: &str, xdg: &str, home: &str| {
         let variable = |text: &str| (text != "-").then(|| OsString::from(text));
@@ -398,6 +449,7 @@ fn data_goes_where_the_environment_says() {
             state_directory: variable(state),
             xdg_state_home: variable(xdg),
             home: variable(home),
+            credentials: None,
         };
         Config::load_in(None, &Overrides::default(), &environment)
             .map(|config| config.store.data_dir.display().to_string())

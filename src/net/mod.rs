@@ -17,6 +17,7 @@ pub mod https;
 pub mod quic;
 pub mod tls;
 pub mod holder;
+pub mod passed;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -285,12 +285,17 @@ pub fn bind(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
-    // Connections inherit them. With other sizes it works as well.
-    let _ = socket.set_recv_buffer_size(KERNEL_BUFFER_OCTETS);
-    let _ = socket.set_send_buffer_size(KERNEL_BUFFER_OCTETS);
+    set_up(&socket);
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Gives a listener the options that a [`Door`] relies on; its connections inherit them.
+pub(super) fn set_up(listener: &Socket) {
+    // With other sizes it works as well.
+    let _ = listener.set_recv_buffer_size(KERNEL_BUFFER_OCTETS);
+    let _ = listener.set_send_buffer_size(KERNEL_BUFFER_OCTETS);
 }
 
 pub(super) fn count(counter: &AtomicU64) {

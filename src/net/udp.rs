@@ -6,8 +6,8 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -49,9 +49,7 @@ const RECEIVE_BACK_OFF: Duration = Duration::from_millis(10);
 /// Those of the system calls; `AddrInUse` if anybody has the address, a second server of this kind included:
 /// the first socket is bound without SO_REUSEPORT, so that it does not join another's group.
 pub fn bind(addr: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
-    let first = socket(addr)?;
-    first.bind(&addr.into())?;
-    let first = UdpSocket::from(first);
+    let first = bind_one(addr)?;
     if workers <= 1 {
         return Ok(vec![first]);
     }
@@ -68,18 +66,40 @@ pub fn bind(addr: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
     Ok(sockets)
 }
 
+/// Binds one socket to `addr`.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_one(addr: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket(addr)?;
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
 fn socket(addr: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         // IPv4 clients have sockets of their own, with addresses of their own kind.
         socket.set_only_v6(true)?;
     }
-    batch::set_up(&socket, addr)?;
+    set_up(&socket, addr)?;
+    Ok(socket)
+}
+
+/// Gives a socket that is, or is to be, bound to `addr` the options that [`serve`] relies on.
+///
+/// # Errors
+/// Those of the system calls.
+pub fn set_up(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+    batch::set_up(socket, addr)?;
     socket.set_read_timeout(Some(RECEIVE_WAIT))?;
     socket.set_write_timeout(Some(SEND_WAIT))?;
-    // With less room it works as well until the load is high.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_OCTETS);
-    Ok(socket)
+    // Whoever opened it may have been allowed more than we are.
+    if socket.recv_buffer_size()? < RECEIVE_BUFFER_OCTETS {
+        // With less room it works as well until the load is high.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_OCTETS);
+    }
+    Ok(())
 }
 
 /// What a worker counts: what it received is what it sent, failed to send, ignored, lost, or dropped by decision.
@@ -108,6 +128,8 @@ pub struct Worker {
     pub thread: JoinHandle<()>,
     /// What it counts.
     pub counters: Arc<Counters>,
+    /// Its queries that wait for others' answers: each holds the socket, for its reply, and so does the thread.
+    pub waiting: Weak<UdpSocket>,
 }
 
 /// Starts a thread for each socket of [`bind`], of all addresses together, with an answerer of its own. What cannot be
@@ -137,8 +159,9 @@ pub fn serve<A: Answer, C: Fn() -> LeaseTime + Send + Sync + 'static>(
             counters: counters.clone(),
             spin,
         };
+        let waiting = Arc::downgrade(&desk.replies);
         let thread = thread::Builder::new().name(format!("dns-udp-{n}"));
-        Ok(Worker { thread: thread.spawn(move || desk.work(socket))?, counters })
+        Ok(Worker { thread: thread.spawn(move || desk.work(socket))?, counters, waiting })
     };
     sockets.into_iter().enumerate().map(start).collect()
 }

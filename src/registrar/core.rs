@@ -226,7 +226,7 @@ impl Core {
         let serial = self.reserve_serial();
         let batch = Batch { changes, remaining, revision: self.registry.revision(), serial };
         let began = Instant::now();
-        match self.store.commit(&batch) {
+        match self.gauges.pulses.waiting(|| self.store.commit(&batch)) {
             Ok(()) => {
                 self.gauges.committed(began.elapsed().as_secs_f64());
                 self.gauges.changes.add(changes.len() as u64);

@@ -1,6 +1,6 @@
 //! What the registrar counts of itself.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -21,6 +21,62 @@ impl Count {
     }
 }
 
+/// Signs of life of the registrar's threads.
+#[derive(Debug, Default)]
+pub(super) struct Pulses {
+    pub(super) registrar: Count,
+    /// The registrar waits, for work or for the disk, however long that takes.
+    pub(super) registrar_waits: AtomicBool,
+    pub(super) leases: Count,
+    pub(super) clock: Count,
+}
+
+impl Pulses {
+    /// Has the registrar wait for what `wait` waits for.
+    pub(super) fn waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.registrar_waits.store(true, Ordering::Relaxed);
+        let waited_for = wait();
+        self.registrar.add(1);
+        self.registrar_waits.store(false, Ordering::Relaxed);
+        waited_for
+    }
+
+    pub(super) fn get(&self) -> Pulse {
+        let waits = self.registrar_waits.load(Ordering::Relaxed);
+        Pulse {
+            registrar: (!waits).then(|| self.registrar.get()),
+            leases: self.leases.get(),
+            clock: self.clock.get(),
+        }
+    }
+}
+
+/// How far each thread has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulse {
+    /// The registrar; `None`: it waits, for work or for the disk.
+    pub registrar: Option<u64>,
+    /// The lease thread.
+    pub leases: u64,
+    /// The thread of the lease clock.
+    pub clock: u64,
+}
+
+impl Pulse {
+    /// The names of the threads that have not moved since an earlier look.
+    pub fn stopped_since(&self, earlier: &Self) -> Vec<&'static str> {
+        let registrar = self.registrar.is_some() && self.registrar == earlier.registrar;
+        [
+            ("registrar", registrar),
+            ("leases", self.leases == earlier.leases),
+            ("lease-clock", self.clock == earlier.clock),
+        ]
+        .into_iter()
+        .filter_map(|(thread, stopped)| stopped.then_some(thread))
+        .collect()
+    }
+}
+
 /// Counts of the registrar, its lease thread and its renewals.
 #[derive(Debug, Default)]
 pub struct Gauges {
@@ -29,6 +85,7 @@ pub struct Gauges {
     pub(super) unknown_renewals: Count,
     pub(super) expiries: Count,
     pub(super) revision: AtomicU64,
+    pub(super) pulses: Pulses,
     commits: Mutex<Commits>,
 }
 
@@ -71,5 +128,26 @@ impl Gauges {
 
     pub(super) fn commits(&self) -> Commits {
         self.commits.lock().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_does_not_move_is_named_unless_it_waits() {
+        let pulses = Pulses::default();
+        let before = pulses.get();
+        assert_eq!(pulses.get().stopped_since(&before), ["registrar", "leases", "lease-clock"]);
+        pulses.leases.add(1);
+        pulses.waiting(|| {
+            assert_eq!(pulses.get().stopped_since(&before), ["lease-clock"]);
+        });
+        pulses.clock.add(1);
+        assert_eq!(pulses.get().stopped_since(&before), [""; 0], "it has waited since");
+        let before = pulses.get();
+        pulses
+            .waiting(|| assert_eq!(pulses.get().stopped_since(&before), ["leases", "lease-clock"]));
     }
 }

@@ -23,6 +23,7 @@ pub use crate::view::{Listed, Renewed, Standing, Summary};
 pub use clock::Clock;
 use core::Job;
 use gauges::Gauges;
+pub use gauges::Pulse;
 pub use renewals::Renewals;
 pub use threads::Running;
 use threads::Shared;
@@ -183,6 +184,17 @@ impl Registrar {
     /// Why changes are refused now, if so. Waits neither for the roster nor for the queue.
     pub fn unavailable(&self) -> Option<String> {
         self.0.gauges.commits().unavailable
+    }
+
+    /// How far the threads have come, to see later whether they still move.
+    pub fn pulse(&self) -> Pulse {
+        self.0.pulse()
+    }
+
+    /// How many instances and services are listed; it grows while the registry is being loaded.
+    pub fn listed(&self) -> (usize, usize) {
+        let (tally, _) = self.0.view.tally();
+        (tally.instances.as_flattened().iter().sum(), tally.services)
     }
 
     /// Figures for metrics.

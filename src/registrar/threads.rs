@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::clock::TICK_MS;
 use super::core::{Core, Job, Now};
-use super::{Clock, Figures, Gauges};
+use super::{Clock, Figures, Gauges, Pulse};
 use crate::registry::{InstanceId, ServiceName};
 use crate::store::{Loaded, Store, StoreError};
 use crate::view::{Cell, Place, View};
@@ -99,6 +99,10 @@ impl Shared {
         self.queue.lock().closed
     }
 
+    pub(super) fn pulse(&self) -> Pulse {
+        self.gauges.pulses.get()
+    }
+
     pub(super) fn figures(&self) -> Figures {
         let (tally, global_brake) = self.view.tally();
         let commits = self.gauges.commits();
@@ -183,7 +187,7 @@ pub(super) fn start(
     let stop_judging = Arc::new(AtomicBool::new(false));
     let clock = {
         let (shared, stop) = (shared.clone(), stop_judging.clone());
-        let tick = move || tick(&shared.clock, &stop);
+        let tick = move || tick(&shared, &stop);
         Builder::new().name("lease-clock".into()).spawn(move || or_abort("lease-clock", tick))?
     };
     let judge = {
@@ -224,7 +228,8 @@ fn run(shared: &Shared, store: Store, loaded: impl FnOnce(Result<Option<Loaded>,
         std::thread::yield_now();
         let wait = if core.owes() { RETRY } else { LOOK_AROUND };
         let until = flush.next.min(Instant::now() + wait);
-        let Some(taken) = shared.take(until) else { return };
+        let taken = shared.gauges.pulses.waiting(|| shared.take(until));
+        let Some(taken) = taken else { return };
         core.step(taken.jobs, &taken.expired, || shared.now());
         shared.gauges.revision.store(core.revision(), Ordering::Relaxed);
         for barrier in taken.barriers {
@@ -261,10 +266,12 @@ impl Flush {
 }
 
 /// Ticks the lease clock, and does nothing else: what takes time elsewhere is no pause of the process.
-fn tick(clock: &Clock, stop: &AtomicBool) {
+fn tick(shared: &Shared, stop: &AtomicBool) {
+    let clock = &shared.clock;
     let mut known = 0;
     while !stop.load(Ordering::Acquire) {
         clock.tick();
+        shared.gauges.pulses.clock.add(1);
         let paused = clock.paused_ms();
         let paused_ms = paused - known;
         if paused_ms >= PAUSE_TOLD_MS {
@@ -289,6 +296,7 @@ fn judge(shared: &Shared, stop: &AtomicBool) {
             }
             braked = tell_of_brake(&shared.view, braked);
         }
+        shared.gauges.pulses.leases.add(1);
         std::thread::sleep(TICK);
     }
 }

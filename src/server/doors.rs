@@ -1,8 +1,8 @@
-//! The doors: their sockets, their threads and tasks, and how they close.
+//! The doors: their threads and tasks, and how they close.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::{JoinHandle, available_parallelism};
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle as Task;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::clients;
@@ -17,6 +18,7 @@ use super::doors_figures::Figures;
 use super::encrypted::{self, Encrypted};
 use super::forward::{self, Forwarding};
 use super::https_quic;
+use super::sockets::Sockets;
 use crate::access::key::Keys;
 use crate::access::{Access, Action, Principal};
 use crate::answer::clients::Clients;
@@ -26,7 +28,6 @@ use crate::api::{self, Api, http, secrets};
 use crate::config::{Config, Lease, Live};
 use crate::dns::forward::forwarder::Parts;
 use crate::net::defer::Defer;
-use crate::net::holder::{Protocol, bind_error};
 use crate::net::replier::Replier;
 use crate::net::tls::{Certificates, server_config};
 use crate::net::{Stop, tcp, udp};
@@ -34,79 +35,21 @@ use crate::registrar::Registrar;
 use crate::shared::Shared;
 use crate::view::{LeaseTime, View};
 
-/// All sockets of all doors, bound before anything is started.
-pub(super) struct Sockets {
-    dns_udp: Vec<UdpSocket>,
-    dns_tcp: Vec<TcpListener>,
-    http: Vec<TcpListener>,
-    datagram: Vec<UdpSocket>,
-    encrypted: Encrypted,
-    addresses: String,
-}
-
-impl Sockets {
-    /// Binds them all; the error says who is there, or what else is wrong.
-    pub(super) fn bind(config: &Config) -> Result<Self, String> {
-        let workers = match config.dns.workers {
-            0 => available_parallelism().map_or(1, usize::from),
-            workers => workers,
-        };
-        let mut dns_udp = Vec::new();
-        let mut dns_tcp = Vec::new();
-        let mut dns = Vec::new();
-        for address in &config.dns.listen {
-            let sockets = udp::bind(*address, workers)
-                .map_err(|error| bind_error(Protocol::Udp, *address, "dns.listen", &error))?;
-            // Port 0: TCP is on the port that UDP got.
-            let address = sockets.first().map_or(Ok(*address), UdpSocket::local_addr);
-            let address = address.map_err(|error| format!("a socket has no address: {error}"))?;
-            let listener = tcp::bind(address)
-                .map_err(|error| bind_error(Protocol::Tcp, address, "dns.listen", &error))?;
-            dns.push(address);
-            dns_udp.extend(sockets);
-            dns_tcp.push(listener);
-        }
-        let http = bind_each(&config.http.listen, Protocol::Tcp, "http.listen", tcp::bind)?;
-        let one = |address| udp::bind(address, 1);
-        let datagram = bind_each(&config.udp.listen, Protocol::Udp, "udp.listen", one)?;
-        let datagram: Vec<_> = datagram.into_iter().flatten().collect();
-        let http_addresses = http.iter().filter_map(|listener| listener.local_addr().ok());
-        let udp_addresses = datagram.iter().filter_map(|socket| socket.local_addr().ok());
-        let encrypted = Encrypted::bind(&config.dns)?;
-        let addresses = format!(
-            "dns={} http={} udp={}{}",
-            list(dns.into_iter()),
-            list(http_addresses),
-            list(udp_addresses),
-            encrypted.addresses()
-        );
-        Ok(Self { dns_udp, dns_tcp, http, datagram, encrypted, addresses })
-    }
-}
-
-pub(super) fn bind_each<S>(
-    addresses: &[SocketAddr],
-    protocol: Protocol,
-    option: &str,
-    bind: impl Fn(SocketAddr) -> io::Result<S>,
-) -> Result<Vec<S>, String> {
-    let bind = |address: &SocketAddr| {
-        bind(*address).map_err(|error| bind_error(protocol, *address, option, &error))
-    };
-    addresses.iter().map(bind).collect()
-}
-
-pub(super) fn list(addresses: impl Iterator<Item = SocketAddr>) -> String {
-    let addresses: Vec<_> = addresses.map(|address| address.to_string()).collect();
-    if addresses.is_empty() { "none".to_owned() } else { addresses.join(",") }
-}
+/// How long a stop waits for the answers that queries over UDP wait for: what no longer holds is given after 1.8 s.
+const WAITING_WAIT: Duration = Duration::from_secs(2);
+/// How often it looks whether they are there.
+const WAITING_LOOK: Duration = Duration::from_millis(5);
 
 /// The open doors.
 pub(super) struct Doors {
     addresses: String,
+    /// The addresses of the DNS doors, and how many UDP sockets each has.
+    dns: Vec<(SocketAddr, usize)>,
     stop: Stop,
     close_http: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    /// Queries over UDP that wait for others' answers, by worker.
+    waiting: Vec<Weak<UdpSocket>>,
     tasks: Vec<Task<()>>,
     access: Arc<Access>,
     keys: Arc<Keys>,
@@ -145,9 +88,11 @@ impl Doors {
         figures.lock().forwarder = Some(forwarding.forwarder());
         let mut doors = Self {
             addresses: sockets.addresses,
+            dns: sockets.dns,
             stop: Stop::default(),
             close_http,
             threads: Vec::new(),
+            waiting: Vec::new(),
             tasks: Vec::new(),
             access,
             keys: Arc::new(keys),
@@ -221,6 +166,7 @@ impl Doors {
         for worker in workers {
             figures.lock().udp.push(worker.counters);
             self.threads.push(worker.thread);
+            self.waiting.push(worker.waiting);
         }
         let limits = tcp::Limits {
             connections: config.dns.tcp_max_connections,
@@ -302,6 +248,11 @@ impl Doors {
         &self.addresses
     }
 
+    /// The addresses of the DNS doors, and how many UDP sockets each has.
+    pub(super) fn dns(&self) -> &[(SocketAddr, usize)] {
+        &self.dns
+    }
+
     pub(super) fn access(&self) -> Arc<Access> {
         self.access.clone()
     }
@@ -333,11 +284,22 @@ impl Doors {
         for thread in self.threads {
             let _ = thread.join();
         }
+        let waiting = self.waiting;
         runtime.block_on(async {
-            for task in self.tasks {
-                let _ = task.await;
-            }
+            let tasks = async {
+                for task in self.tasks {
+                    let _ = task.await;
+                }
+            };
+            let _ = tokio::join!(tasks, timeout(WAITING_WAIT, none_wait(&waiting)));
         });
+    }
+}
+
+/// Returns when no query over UDP waits for others' answers any more: each holds its worker's socket.
+async fn none_wait(waiting: &[Weak<UdpSocket>]) {
+    while waiting.iter().any(|worker| worker.strong_count() > 0) {
+        sleep(WAITING_LOOK).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::SystemTime;
 
-use super::doors::{bind_each, list};
+use super::sockets::{bind_each, list};
 use crate::config::Dns;
 use crate::net::holder::Protocol;
 use crate::net::tls::Certificates;
@@ -20,13 +20,19 @@ pub(super) struct Encrypted {
 }
 
 impl Encrypted {
-    /// Binds them all; the error says who is there, or what else is wrong.
-    pub(super) fn bind(dns: &Dns) -> Result<Self, String> {
-        let tls = bind_each(&dns.tls_listen, Protocol::Tcp, "dns.tls_listen", tcp::bind)?;
-        let https = bind_each(&dns.https_listen, Protocol::Tcp, "dns.https_listen", tcp::bind)?;
-        let one = |address| udp::bind(address, 1);
-        let quic = bind_each(&dns.quic_listen, Protocol::Udp, "dns.quic_listen", one)?;
-        Ok(Self { tls, https, quic: quic.into_iter().flatten().collect() })
+    /// Takes those that were passed and binds the others; the error says who is there, or what else is wrong.
+    pub(super) fn bind(
+        dns: &Dns,
+        tls: Vec<TcpListener>,
+        https: Vec<TcpListener>,
+        quic: Vec<UdpSocket>,
+    ) -> Result<Self, String> {
+        let tls = bind_each(tls, &dns.tls_listen, Protocol::Tcp, "dns.tls_listen", tcp::bind)?;
+        let https =
+            bind_each(https, &dns.https_listen, Protocol::Tcp, "dns.https_listen", tcp::bind)?;
+        let quic =
+            bind_each(quic, &dns.quic_listen, Protocol::Udp, "dns.quic_listen", udp::bind_one)?;
+        Ok(Self { tls, https, quic })
     }
 
     /// Where the doors are, for the log, with a space before each; those that are not there are not named.

@@ -8,33 +8,44 @@ mod doors_figures;
 mod encrypted;
 mod forward;
 mod https_quic;
+mod notify;
+mod passed;
 mod reload;
+mod self_query;
+mod signals;
+mod sockets;
+mod supervision;
 mod zones;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::access::key::Keys;
 use crate::api::{http, secrets};
-use crate::config::{self, Config, Overrides, Probes};
+use crate::config::{self, Config, Listening, Overrides, Probes};
 use crate::dns::forward::exchange::udp::SOCKETS_MOST;
+use crate::net;
 use crate::net::holder::{self, bind_error};
+use crate::net::passed::Passed;
 use crate::net::tls::Dates;
 use crate::registrar::{Registrar, Running};
 use crate::registry::Protocol;
 use crate::store::{DataDir, Loaded, Store, StoreError};
 use crate::view::{LeaseTime, View};
 use crate::{store, telemetry};
-use doors::{Doors, Sockets};
+use doors::Doors;
+use notify::Notify;
+use passed::PassedSockets;
 use reload::Reloader;
+use signals::{Herald, Signals};
+use sockets::Sockets;
+use supervision::{Supervision, Watched};
 
 /// How long a stop may take: then the process ends with what is not finished.
 const STOP_WITHIN: Duration = Duration::from_millis(4_500);
@@ -54,6 +65,8 @@ pub struct Given {
     pub udp: Vec<SocketAddr>,
     /// Instead of `store.data_dir`.
     pub data_dir: Option<PathBuf>,
+    /// Where the sockets are that were passed, which go before all of these; the server finds them itself.
+    pub passed: Listening,
 }
 
 impl Given {
@@ -63,6 +76,7 @@ impl Given {
             http: self.http.clone(),
             udp: self.udp.clone(),
             data_dir: self.data_dir.clone(),
+            passed: self.passed.clone(),
         }
     }
 
@@ -74,16 +88,35 @@ impl Given {
 
 /// Serves until a signal says to stop; the error says what to do.
 pub fn run(given: &Given) -> Result<(), String> {
+    // Before there are threads.
+    let passed = net::passed::take()?;
+    let notify = Notify::of_process()?;
+    let served = serve(given.clone(), passed, &notify);
+    if let Err(reason) = &served {
+        notify.status(reason);
+    }
+    served
+}
+
+fn serve(mut given: Given, passed: Vec<Passed>, notify: &Notify) -> Result<(), String> {
+    let configured = given.load()?;
+    let watchdog = notify::watchdog()?;
+    let passed = PassedSockets::sort(passed, &configured)?;
+    given.passed = passed.addresses.clone();
     let config = given.load()?;
     telemetry::init_logs(&config.log)?;
+    for difference in passed.differences(&configured) {
+        tracing::warn!("{difference}");
+    }
     raise_open_files(&config);
     let runtime = Runtime::new().map_err(|error| format!("no threads can be started: {error}"))?;
     let _in_runtime = runtime.enter();
     let signals =
         Signals::listen().map_err(|error| format!("signals cannot be caught: {error}"))?;
-    let (server, loaded) = Server::start(given.clone(), config, &runtime)?;
+    let (server, loaded) = Server::start(given, config, passed, &runtime, notify, watchdog)?;
     let served = runtime.block_on(signals.serve(&server, loaded));
     tracing::info!("stopping");
+    notify.stopping();
     server.stop(runtime).and(served)
 }
 
@@ -178,18 +211,27 @@ struct Server {
     doors: Doors,
     registrar: Running,
     reloader: Arc<Reloader>,
+    herald: Herald,
+    supervision: Supervision,
     // Held until the end: a second server must not come onto the directory.
     _data_dir: DataDir,
 }
 
 impl Server {
     /// A server whose doors are open and whose registry is being loaded.
-    fn start(given: Given, config: Config, runtime: &Runtime) -> Result<(Self, Loading), String> {
+    fn start(
+        given: Given,
+        config: Config,
+        passed: PassedSockets,
+        runtime: &Runtime,
+        notify: &Notify,
+        watchdog: Option<Duration>,
+    ) -> Result<(Self, Loading), String> {
         let view = Arc::new(View::default());
         view.set_zones(zones::load(&config).map_err(|errors| errors.join("\n"))?);
         let data_dir = DataDir::lock(&config.store.data_dir, &who(&config));
         let data_dir = data_dir.map_err(|error| error.to_string())?;
-        let sockets = Sockets::bind(&config)?;
+        let sockets = Sockets::bind(&config, passed)?;
         let is_restart = data_dir.path().join(store::FILE_NAME).exists();
         let store = Store::open(data_dir.path()).map_err(|error| error.to_string())?;
         view.set_serial(store.serial().map_err(|error| error.to_string())?);
@@ -199,11 +241,28 @@ impl Server {
         };
         let live = Arc::new(config::Live::new(config));
         view.set_settings(zones::settings(&live.get()), LeaseTime::default());
-        let (registrar, running) = Registrar::start(store, view.clone(), tell)
-            .map_err(|error| format!("no threads can be started: {error}"))?;
+        let no_threads = |error| format!("no threads can be started: {error}");
+        let (registrar, running) =
+            Registrar::start(store, view.clone(), tell).map_err(no_threads)?;
         let doors = Doors::open(sockets, &live, &view, &registrar, runtime, is_restart)?;
+        let watched = Watched {
+            live: live.clone(),
+            registrar: registrar.clone(),
+            runtime: runtime.handle().clone(),
+            dns: doors.dns().to_owned(),
+            addresses: doors.addresses().to_owned(),
+        };
+        let supervision = Supervision::start(notify.clone(), watchdog, watched);
+        let supervision = supervision.map_err(no_threads)?;
+        let herald = Herald {
+            notify: notify.clone(),
+            registrar: registrar.clone(),
+            addresses: doors.addresses().to_owned(),
+        };
         let reloader = Arc::new(Reloader::new(given, live, view, registrar, &doors));
-        Ok((Self { doors, registrar: running, reloader, _data_dir: data_dir }, loaded))
+        let registrar = running;
+        let server = Self { doors, registrar, reloader, herald, supervision, _data_dir: data_dir };
+        Ok((server, loaded))
     }
 
     /// Answers what has been received, commits what is queued, and ends.
@@ -211,6 +270,7 @@ impl Server {
         let end = Instant::now() + STOP_WITHIN;
         let (sender, finished) = sync_channel(1);
         let stopping = std::thread::spawn(move || {
+            drop(self.supervision);
             self.doors.close(&runtime);
             self.registrar.stop();
             runtime.shutdown_background();
@@ -253,76 +313,4 @@ fn raise_open_files(config: &Config) {
             tracing::warn!(%error, "the limit of open files stays as it is");
         }
     }
-}
-
-/// The signals that a server listens to.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Reloads at each SIGHUP; returns at SIGTERM or SIGINT, or if the registry cannot be loaded.
-    ///
-    /// What takes time (looking through all that is listed, reading zone files) runs on a thread of its own, so
-    /// that a stop is heard meanwhile; a SIGHUP that comes during a reload waits for its end.
-    async fn serve(mut self, server: &Server, loading: Loading) -> Result<(), String> {
-        let (reloader, addresses) = (server.reloader.clone(), server.doors.addresses().to_owned());
-        let mut work: Work = Box::pin(async move {
-            let loaded = loading.await.map_err(|_| "the registrar ended while loading")?;
-            blocking(move || is_loaded(loaded, &reloader, &addresses)).await
-        });
-        let mut working = true;
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return Ok(()),
-                _ = self.interrupt.recv() => return Ok(()),
-                done = &mut work, if working => {
-                    done?;
-                    working = false;
-                }
-                _ = self.hang_up.recv(), if !working => {
-                    let reloader = server.reloader.clone();
-                    work = Box::pin(blocking(move || {
-                        reloader.reload();
-                        Ok(())
-                    }));
-                    working = true;
-                }
-            }
-        }
-    }
-}
-
-type Work = Pin<Box<dyn Future<Output = Result<(), String>>>>;
-
-async fn blocking(
-    work: impl FnOnce() -> Result<(), String> + Send + 'static,
-) -> Result<(), String> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?
-}
-
-/// The registry is loaded, or was left off by a stop.
-fn is_loaded(
-    loaded: Result<Option<Loaded>, StoreError>,
-    reloader: &Reloader,
-    addresses: &str,
-) -> Result<(), String> {
-    let Some(loaded) = loaded.map_err(|error| error.to_string())? else { return Ok(()) };
-    for skipped in &loaded.skipped {
-        tracing::error!("not loaded: {skipped}");
-    }
-    reloader.drop_conflicting_zone_files();
-    let (instances, revision) = (loaded.instances, loaded.revision);
-    tracing::info!(instances, revision, "ready {addresses}");
-    Ok(())
 }

@@ -22,7 +22,8 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 def clean_environment(**more):
     """An environment without what would change how rollcall behaves."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("ROLLCALL_", "STATE_DIRECTORY"))}
+    foreign = ("ROLLCALL_", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     return {**kept, **more}
 
 
@@ -57,6 +58,7 @@ class Server:
         }
         self.configure(config or {})
         self.process = None
+        self.binary = BINARY
         self._seen = 0
         self.api = Api("127.0.0.1", self.http_port)
         self.dns = Dns("127.0.0.1", self.dns_port)
@@ -74,15 +76,20 @@ class Server:
         self.config = _merged(self.config, changes)
         self.config_file.write_text(toml.dumps(self.config))
 
-    def spawn(self, wrapper=(), arguments=()):
+    def spawn(self, wrapper=(), arguments=(), environment=None, pass_fds=()):
         """Starts the process without waiting for it. It dies with the tests."""
         assert self.process is None, "it is running"
         self._seen = len(self.log())
         guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        command = [*wrapper, str(BINARY), "serve", "--config", str(self.config_file), *arguments]
+        command = [*wrapper, str(self.binary), "serve", "--config", str(self.config_file), *arguments]
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
-                [*guard, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_environment()
+                [*guard, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=clean_environment(**(environment or {})),
+                pass_fds=pass_fds,
             )
         return self
 
