@@ -1,0 +1,61 @@
+//! A request to the HTTP door.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use http_body_util::BodyExt;
+use rollcall::access::Access;
+use rollcall::api::guard::{Guarded, Peer};
+use rollcall::api::{self, Api};
+
+use crate::world::world;
+
+/// Method, path and body, each on its line: the rest is the body. Whatever it is, it is answered, without a defect of ours
+/// (5xx), and what is refused is so with a problem (RFC 9457).
+pub fn http(data: &[u8]) {
+    let mut lines = data.splitn(3, |octet| *octet == b'\n');
+    let mut next = || lines.next().unwrap_or_default();
+    let (method, path, body) = (next(), next(), next());
+    let Ok(method) = Method::from_bytes(method) else { return };
+    let request = Request::builder().method(method).uri(path).header("host", "localhost");
+    let request = request.header("content-type", "application/json");
+    let Ok(mut request) = request.body(Body::from(body.to_vec())) else { return };
+    request.extensions_mut().insert(Peer(([127, 0, 0, 1], 4000).into()));
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async {
+        let response = door().respond(request).await;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let text = String::from_utf8(body.to_vec()).expect("text");
+        assert!(parts.status.as_u16() < 500, "{} {text}", parts.status);
+        if parts.status.is_client_error() {
+            let kind = parts.headers.get("content-type").and_then(|kind| kind.to_str().ok());
+            assert_eq!(kind, Some("application/problem+json"), "{text}");
+        }
+    });
+}
+
+fn door() -> &'static Guarded {
+    static DOOR: OnceLock<Guarded> = OnceLock::new();
+    DOOR.get_or_init(|| {
+        let world = world();
+        let access = Arc::new(Access::new(None, false));
+        let scrape = Arc::new(|| rollcall::telemetry::Sources {
+            registrar: world.registrar.figures(),
+            dns: rollcall::telemetry::DnsFigures::default(),
+            tcp_connections: Vec::new(),
+            counters: Vec::new(),
+            gauges: Vec::new(),
+        });
+        let api = Api::new(
+            world.registrar.clone(),
+            access,
+            world.config.clone(),
+            world.recursion.clone(),
+            scrape,
+        );
+        api::router(Arc::new(api))
+    })
+}

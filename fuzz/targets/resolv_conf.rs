@@ -1,0 +1,4 @@
+//! The fuzzer's way to one target.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rollcall_fuzz::files::resolv_conf(data));
