@@ -19,7 +19,7 @@ use rollcall::answer::parse::parse;
 use rollcall::answer::rate::Limit;
 use rollcall::answer::{BATCH_QUERIES, Responder, Transport};
 use rollcall::registry::{
-    Body, Command, Instance, InstanceId, LeaseTerm, PortName, Registry, ServiceName,
+    Actor, Body, Command, Instance, InstanceId, LeaseTerm, PortName, Registry, ServiceName,
 };
 use rollcall::shared::Shared;
 use rollcall::view::wire::Name;
@@ -161,11 +161,13 @@ fn apply(bencher: Bencher, instances: usize) {
     let mut registry = Registry::default();
     let mut weight = 0;
     for number in 0..instances {
-        registry.apply(register(0, number, 1), 0).unwrap();
+        registry.apply(register(0, number, 1), &Actor::ANYBODY, 0).unwrap();
     }
     bencher.bench_local(|| {
         weight = (weight + 1) % 1_000;
-        black_box(registry.apply(register(0, instances / 2, weight + 2), 0).unwrap());
+        black_box(
+            registry.apply(register(0, instances / 2, weight + 2), &Actor::ANYBODY, 0).unwrap(),
+        );
     });
 }
 
@@ -217,7 +219,7 @@ fn register(service: usize, number: usize, weight: u16) -> Command {
 }
 
 fn instance(registry: &mut Registry, service: usize, number: usize, weight: u16) -> Arc<Instance> {
-    registry.apply(register(service, number, weight), 0).unwrap().instance.unwrap()
+    registry.apply(register(service, number, weight), &Actor::ANYBODY, 0).unwrap().instance.unwrap()
 }
 
 fn view(services: usize, instances: usize) -> Arc<View> {

@@ -9,6 +9,7 @@ pub mod cache;
 pub mod answer;
 pub mod store;
 pub mod net;
+pub mod audit;
 pub mod registrar;
 pub mod dns;
 pub mod api;

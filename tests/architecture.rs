@@ -16,7 +16,7 @@ const FLOORS: [&[&str]; 13] = [
     &["view"],
     &["cache"],
     &["answer"],
-    &["config"],
+    &["config", "audit"],
     &["store", "net"],
     &["registrar"],
     &["telemetry"],

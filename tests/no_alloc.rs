@@ -9,13 +9,14 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 
 use parking_lot::RwLock;
-use rollcall::access::key::{Key, Keys};
-use rollcall::access::{Access, Action, Principal};
+use rollcall::access::key::{Key, KeyFile};
+use rollcall::access::{Access, Configured, Principal};
 use rollcall::answer::clients::{Clients, Settings as ClientSettings};
 use rollcall::answer::cookie::Secrets;
 use rollcall::answer::rate::Limit;
 use rollcall::answer::{Reply, Responder, Transport};
 use rollcall::api::datagram::{Door, Handled, MAX_LINE_OCTETS, Settings};
+use rollcall::audit::Audit;
 use rollcall::config::Lease;
 use rollcall::dns::zone_file;
 use rollcall::registrar::{Registrar, Running};
@@ -89,6 +90,7 @@ fn instance(number: u8) -> Instance {
         body,
         declared: Declared { state: State::Up, reason: "".into() },
         override_: None,
+        owner: rollcall::registry::Owner::NOBODY,
         registered_unix_ms: 0,
         changed_unix_ms: 0,
         revision: 1,
@@ -125,25 +127,22 @@ fn query(name: &str, rtype: u8) -> Vec<u8> {
 }
 
 /// A door with one key, whose rights are decided as the server does it, to a registrar that has web-1 listed.
-fn door(dir: &Path, key: Key) -> (Door, Running) {
-    let keys = Keys::default();
-    keys.replace(vec![key]).unwrap();
-    let access = Access::new(None, false);
+fn door(dir: &Path) -> (Door, Running) {
+    let access = Access::default();
+    let keys = vec![KeyFile::parse("k1", &"07".repeat(32)).unwrap()];
+    access.configure(Configured { keys, ..Configured::default() });
     let settings = Settings {
-        keys: Arc::new(keys),
+        access: Arc::new(access),
+        audit: Audit::default(),
         lease: Arc::new(RwLock::new(Lease { default_secs: 30, min_secs: 2, max_secs: 60 })),
-        insecure_unsigned: false,
-        authorise: Box::new(move |asked| {
-            let principal = if asked.key.is_some() { Principal::Key } else { Principal::Anonymous };
-            access.authorise(&principal, Action::Renew).map_err(|denied| denied.to_string().into())
-        }),
         start_unix_ms: 0,
     };
     let (sender, loaded) = mpsc::channel();
     let tell = move |result: Result<_, _>| sender.send(result.is_ok()).unwrap();
     let view = Arc::new(View::default());
     let (registrar, running) =
-        Registrar::start(Store::open(dir).unwrap(), view.clone(), tell).unwrap();
+        Registrar::start(Store::open(dir).unwrap(), view.clone(), Default::default(), tell)
+            .unwrap();
     assert!(loaded.recv().unwrap());
     view.edit(NOW).list(&Arc::new(instance(1)), LeaseStart::Term);
     (Door::new(settings, registrar), running)
@@ -152,8 +151,8 @@ fn door(dir: &Path, key: Key) -> (Door, Running) {
 #[test]
 fn no_signed_renewal_allocates() {
     let dir = tempfile::tempdir().unwrap();
-    let key = || Key::new("k1", &[7; 32]);
-    let (door, running) = door(dir.path(), key());
+    let key = || Key::new("k1", &[7; 32], Principal::anonymous(), None);
+    let (door, running) = door(dir.path());
     let peer: SocketAddr = "192.0.2.1:40000".parse().unwrap();
     let mut out = [0; MAX_LINE_OCTETS];
     for seq in 0..4 {

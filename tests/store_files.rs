@@ -10,7 +10,9 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rollcall::store::{Batch, DataDir, FILE_NAME, Store, Stored};
+use rollcall::access::{Edit, Grants, Kept, Kind, Prefix, Scope, Verb};
+use rollcall::registry::{Change, Claim, ClaimChange, Owner};
+use rollcall::store::{Batch, DataDir, FILE_NAME, Store, Stored, grants_of};
 use rusqlite::Connection;
 use store_common::{change, commit, load, plain, rich};
 
@@ -147,6 +149,85 @@ fn newest() -> u32 {
     conn.query_row("SELECT user_version FROM pragma_user_version", [], |row| row.get(0)).unwrap()
 }
 
+/// What fixtures from version 2 on hold beside it: a claim, a principal, its token and its key.
+fn fixture_edits() -> [Edit; 2] {
+    let scope = Scope {
+        networks: [Prefix::parse("10.0.0.0/8").unwrap()].into(),
+        max_instances: Some(7),
+        ..Scope::all_services(&[Verb::Read, Verb::Register])
+    };
+    let kept = |id: &str, kind, expires_unix_ms| Kept {
+        id: id.into(),
+        kind,
+        principal: "team-a".into(),
+        secret: [7; 32],
+        created_unix_ms: 1,
+        expires_unix_ms,
+    };
+    let edit = |principal, put| Edit {
+        principal,
+        put: Some(put),
+        remove: Vec::new(),
+        remove_principal: None,
+    };
+    [
+        edit(Some(("team-a".into(), scope)), kept("0123456789ab", Kind::Token, Some(5))),
+        edit(None, kept("k0123456789", Kind::Key, None)),
+    ]
+}
+
+#[test]
+fn grants_and_claims_are_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(fixtures().join("v2.db"), dir.path().join(FILE_NAME)).unwrap();
+    let before = grants_of(dir.path()).unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let (grants, skipped) = store.grants().unwrap();
+    assert_eq!(skipped, [""; 0]);
+    let mut expected = Grants::default();
+    for edit in fixture_edits() {
+        expected.apply(edit);
+    }
+    assert_eq!(format!("{grants:?}"), format!("{expected:?}"));
+    assert_eq!(format!("{before:?}"), format!("{expected:?}"), "also without opening it to write");
+    assert_eq!(grants.kept, expected.kept);
+    let (claims, skipped) = store.claims().unwrap();
+    assert_eq!(skipped, [""; 0]);
+    let claim = Claim { owner: Owner::named("team-a"), released_unix_ms: Some(3) };
+    assert_eq!(claims, [(fixture_content()[0].instance.service.clone(), claim)]);
+
+    let edit = grants.revoke(Kind::Token, "0123456789ab").unwrap();
+    store.edit_grants(&edit).unwrap();
+    let mut after = store.grants().unwrap().0;
+    assert!(!after.kept.contains_key("0123456789ab") && after.principals.contains_key("team-a"));
+    let edit = after.revoke(Kind::Key, "k0123456789").unwrap();
+    store.edit_grants(&edit).unwrap();
+    after = store.grants().unwrap().0;
+    assert!(after.kept.is_empty() && after.principals.is_empty());
+}
+
+#[test]
+fn what_grants_nothing_because_it_cannot_be_read_is_told_and_closes_doors() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE_NAME);
+    fs::copy(fixtures().join("v2.db"), &path).unwrap();
+    drop(Store::open(dir.path()).unwrap());
+    let conn = Connection::open(&path).unwrap();
+    conn.execute("UPDATE credentials SET secret = x'00' WHERE kind = 'key'", []).unwrap();
+    conn.execute("UPDATE principals SET services = 'web*'", []).unwrap();
+    drop(conn);
+    let (grants, skipped) = Store::open(dir.path()).unwrap().grants().unwrap();
+    assert!(grants.is_damaged && grants.kept.len() == 1 && grants.principals.is_empty());
+    assert_eq!(
+        skipped,
+        [
+            "table principals, name `team-a`: column services: `web*` is no pattern: there are `*`, a name, and the \
+             first parts of names with a hyphen and a star, such as `pay-*`",
+            "table credentials, id `k0123456789`: column secret: does not have 32 octets"
+        ]
+    );
+}
+
 #[test]
 fn a_file_of_every_schema_version_is_upgraded_in_place() {
     for version in 1..=newest() {
@@ -182,8 +263,30 @@ fn write_the_fixture_of_this_version() {
     let (service, id) = (content[0].instance.service.clone(), content[0].instance.id.clone());
     let remaining = [(service, id, 250_000)];
     store
-        .commit(&Batch { changes: &changes, remaining: &remaining, revision: 3, serial: 42 })
+        .commit(&Batch {
+            changes: &changes,
+            remaining: &remaining,
+            free_since_unix_ms: 0,
+            revision: 3,
+            serial: 42,
+        })
         .unwrap();
+    let claim = Claim { owner: Owner::named("team-a"), released_unix_ms: Some(3) };
+    let claimed = ClaimChange { before: None, after: Some(claim) };
+    let claimed = Change { claim: Some(Box::new(claimed)), ..changes[0].clone() };
+    commit(&mut store, &[claimed], 3).unwrap();
+    store
+        .commit(&Batch {
+            changes: &[],
+            remaining: &remaining,
+            free_since_unix_ms: 0,
+            revision: 3,
+            serial: 42,
+        })
+        .unwrap();
+    for edit in fixture_edits() {
+        store.edit_grants(&edit).unwrap();
+    }
     drop(store);
     fs::copy(dir.path().join(FILE_NAME), path).unwrap();
 }

@@ -21,7 +21,13 @@ fn what_is_committed_is_loaded_in_the_order_of_service_and_id() {
     let [first, second, third, fourth] = &all;
     let changes = [third, fourth, second, first].map(|instance| change(None, Some(instance)));
     store
-        .commit(&Batch { changes: &changes, remaining: &[], revision: 1 << 60, serial: u32::MAX })
+        .commit(&Batch {
+            changes: &changes,
+            remaining: &[],
+            free_since_unix_ms: 0,
+            revision: 1 << 60,
+            serial: u32::MAX,
+        })
         .unwrap();
     drop(store);
     let (loaded, found) = load(&mut Store::open(dir.path()).unwrap());
@@ -61,7 +67,15 @@ fn a_flushed_remaining_time_holds_until_the_next_registration() {
         (first.service.clone(), first.id.clone(), 12_345),
         (first.service.clone(), plain("web", "gone", 0).id, 1),
     ];
-    store.commit(&Batch { changes: &[], remaining: &flush, revision: 1, serial: 7 }).unwrap();
+    store
+        .commit(&Batch {
+            changes: &[],
+            remaining: &flush,
+            free_since_unix_ms: 0,
+            revision: 1,
+            serial: 7,
+        })
+        .unwrap();
     assert_eq!(remaining(&mut store), Some(12_345));
 
     let declared = Declared::parse(State::Draining, "deploy").unwrap();

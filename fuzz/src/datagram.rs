@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use rollcall::access::key::{Key, Keys};
+use rollcall::access::key::{Key, KeyFile};
+use rollcall::access::{Access, Configured, Principal};
 use rollcall::api::datagram::{Door, Handled, MAX_LINE_OCTETS, Settings};
+use rollcall::audit::Audit;
 use rollcall::config::Lease;
 
-use crate::world::world;
+use crate::world::still_registrar;
 
 /// The moment at which lines come: milliseconds since 1970.
 const NOW: u64 = 1_800_000_000_000;
@@ -28,8 +30,7 @@ pub fn datagram(data: &[u8]) {
     let peer: SocketAddr = ([127, 0, 0, 1], 4000).into();
     let mut out = [0; MAX_LINE_OCTETS];
     let handled = DOORS.with(|doors| {
-        let door =
-            &doors.get_or_init(|| [door(&[]), door(&[("k1", SECRET)])])[usize::from(is_signed)];
+        let door = &doors.get_or_init(|| [door(&[]), door(&["k1"])])[usize::from(is_signed)];
         door.batch(NOW).handle(&line, peer, &mut out, || Box::new(check))
     });
     let Handled::Reply(length) = handled else { return };
@@ -44,7 +45,7 @@ fn check(reply: &[u8]) {
 
 fn signed(line: &[u8]) -> Vec<u8> {
     let mut line = [line, b" key=k1 time=1800000000000 boot=ab seq=1"].concat();
-    let mac = Key::new("k1", &SECRET).sign(&[&line]);
+    let mac = Key::new("k1", &SECRET, Principal::anonymous(), None).sign(&[&line]);
     line.extend(b" mac=");
     for octet in mac.as_ref() {
         line.extend(format!("{octet:02x}").bytes());
@@ -52,19 +53,16 @@ fn signed(line: &[u8]) -> Vec<u8> {
     line
 }
 
-fn door(keys: &[(&str, [u8; 32])]) -> Door {
-    let live = Keys::default();
-    live.replace(keys.iter().map(|(id, secret)| Key::new(id, secret)).collect()).expect("keys");
+fn door(ids: &[&str]) -> Door {
+    let access = Access::default();
+    let digits = rollcall::access::hex(&SECRET);
+    let keys = ids.iter().map(|id| KeyFile::parse(id, &digits).expect("a key")).collect();
+    access.configure(Configured { keys, ..Configured::default() });
     let settings = Settings {
-        keys: Arc::new(live),
+        access: Arc::new(access),
+        audit: Audit::default(),
         lease: Arc::new(RwLock::new(Lease { default_secs: 30, min_secs: 2, max_secs: 60 })),
-        insecure_unsigned: false,
-        // What changes the registry would have the next line meet another one.
-        authorise: Box::new(|asked| match asked.verb {
-            rollcall::api::datagram::Verb::Renew => Ok(()),
-            _ => Err("this registry stays as it is".into()),
-        }),
         start_unix_ms: 0,
     };
-    Door::new(settings, world().registrar.clone())
+    Door::new(settings, still_registrar())
 }

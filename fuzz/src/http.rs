@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use http_body_util::BodyExt;
-use rollcall::access::Access;
 use rollcall::api::guard::{Guarded, Peer};
 use rollcall::api::{self, Api};
+use rollcall::audit::Audit;
 
 use crate::world::world;
 
@@ -21,7 +21,7 @@ pub fn http(data: &[u8]) {
     let request = Request::builder().method(method).uri(path).header("host", "localhost");
     let request = request.header("content-type", "application/json");
     let Ok(mut request) = request.body(Body::from(body.to_vec())) else { return };
-    request.extensions_mut().insert(Peer(([127, 0, 0, 1], 4000).into()));
+    request.extensions_mut().insert(Peer::plain(([127, 0, 0, 1], 4000).into()));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
@@ -41,7 +41,6 @@ fn door() -> &'static Guarded {
     static DOOR: OnceLock<Guarded> = OnceLock::new();
     DOOR.get_or_init(|| {
         let world = world();
-        let access = Arc::new(Access::new(None, false));
         let scrape = Arc::new(|| rollcall::telemetry::Sources {
             registrar: world.registrar.figures(),
             dns: rollcall::telemetry::DnsFigures::default(),
@@ -51,7 +50,8 @@ fn door() -> &'static Guarded {
         });
         let api = Api::new(
             world.registrar.clone(),
-            access,
+            Arc::default(),
+            Audit::default(),
             world.config.clone(),
             world.recursion.clone(),
             scrape,

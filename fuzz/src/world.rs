@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use rollcall::access::{Prefix, Prefixes};
+use rollcall::access::{Authorised, Prefix, Prefixes};
 use rollcall::answer::Recursion;
 use rollcall::cache::Cache;
 use rollcall::config::{Config, Live, Overrides};
@@ -64,13 +64,7 @@ fn build() -> World {
         ns_addresses: &[],
     };
     view.set_zones(Zones::build(&settings, vec![file]).expect("zones"));
-    let (told, loaded) = std::sync::mpsc::channel();
-    let (registrar, running) = Registrar::start(store, view.clone(), move |result| {
-        told.send(result.is_ok()).expect("somebody who waits");
-    })
-    .expect("a registrar");
-    assert!(loaded.recv().expect("an end of loading"));
-    register(&registrar);
+    let (registrar, running) = registrar(store, view.clone());
     let cache = Some(Arc::new(Cache::new(CACHE_OCTETS)));
     let allow = ["0.0.0.0/0", "::/0"].map(|net| Prefix::parse(net).expect("a net"));
     let recursion = Recursion { allow: Prefixes::new(allow), cache };
@@ -83,6 +77,25 @@ fn build() -> World {
         _running: running,
         _dir: dir,
     }
+}
+
+/// A registrar with a few instances, which renews their leases and changes nothing any more: what it is asked for it
+/// refuses, so that the next input meets the same registry.
+pub fn still_registrar() -> Registrar {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (registrar, running) = registrar(Store::open(dir.path()).expect("a store"), Arc::default());
+    running.stop();
+    registrar
+}
+
+fn registrar(store: Store, view: Arc<View>) -> (Registrar, Running) {
+    let (told, loaded) = std::sync::mpsc::channel();
+    let tell = move |result: Result<_, _>| told.send(result.is_ok()).expect("somebody who waits");
+    let started = Registrar::start(store, view, Default::default(), tell);
+    let (registrar, running) = started.expect("a registrar");
+    assert!(loaded.recv().expect("an end of loading"));
+    register(&registrar);
+    (registrar, running)
 }
 
 fn register(registrar: &Registrar) {
@@ -101,6 +114,7 @@ fn register(registrar: &Registrar) {
         let (told, done) = std::sync::mpsc::channel();
         registrar.submit(
             command,
+            Authorised::server(),
             Box::new(move |result| {
                 let _ = told.send(result.is_ok());
             }),
@@ -113,13 +127,7 @@ fn register(registrar: &Registrar) {
 pub fn store_files() -> Vec<(String, Vec<u8>)> {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open(dir.path()).expect("a store");
-    let (told, loaded) = std::sync::mpsc::channel();
-    let (registrar, running) = Registrar::start(store, Arc::default(), move |_| {
-        let _ = told.send(());
-    })
-    .expect("a registrar");
-    loaded.recv().expect("an end of loading");
-    register(&registrar);
+    let (registrar, running) = registrar(store, Arc::default());
     running.stop();
     drop(registrar);
     let files = std::fs::read_dir(dir.path()).expect("files").flatten();

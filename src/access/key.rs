@@ -1,45 +1,97 @@
 //! The keys of the datagram door: secrets that a server and its registering hosts share.
 //!
-//! A key is a file of 64 hexadecimal digits (256 random bits) that only its owner may read; the key's id, which
-//! is no secret, is the file's name up to the first dot. Several keys are live at once, so a new one is handed
-//! out before the old one is taken away, and files can be read again while the door is open.
+//! A key is 256 random bits, written as 64 hexadecimal digits. Its id, which is no secret, is drawn with it, or is the name
+//! of its file up to the first dot. Several keys are live at once, so a new one is handed out before the old one is taken
+//! away.
 
 use std::fmt;
-use std::sync::Arc;
 
-use parking_lot::RwLock;
 use ring::hmac;
 
-/// Keys that may be live at once: every datagram's key id is compared with each of them.
-pub const MAX_KEYS: usize = 16;
+use super::principal::Principal;
+use super::token::SECRET_OCTETS;
+
+/// Keys that the configuration may name at most: more belong into the store (`rollcall key create`).
+pub const MAX_KEY_FILES: usize = 16;
 /// Octets that a key's id may have at most: every signed datagram carries it.
 pub const MAX_KEY_ID_OCTETS: usize = 32;
-/// Octets of a secret: as many as HMAC-SHA-256 gives strength to.
-const SECRET_OCTETS: usize = 32;
-
-/// One shared secret with its id.
-pub struct Key {
-    id: Box<str>,
-    hmac: hmac::Key,
+/// A key as a file has it: its id and its secret.
+pub struct KeyFile {
+    pub(super) id: Box<str>,
+    pub(super) secret: [u8; SECRET_OCTETS],
 }
 
-impl Key {
-    /// A key from its id and secret.
-    pub fn new(id: &str, secret: &[u8; SECRET_OCTETS]) -> Self {
-        Self { id: id.into(), hmac: hmac::Key::new(hmac::HMAC_SHA256, secret) }
-    }
-
+impl KeyFile {
     /// A key from the name of its file and what is in it, without the white space around that.
     pub fn parse(file_name: &str, text: &str) -> Result<Self, String> {
         let secret = unhex(text.as_bytes()).ok_or(
             "must hold 64 hexadecimal digits and nothing else, as `openssl rand -hex 32` writes",
         )?;
-        Ok(Self::new(id_of(file_name)?, &secret))
+        Ok(Self { id: id_of(file_name)?.into(), secret })
     }
 
     /// What datagrams call the key.
     pub fn id(&self) -> &str {
         &self.id
+    }
+}
+
+impl fmt::Debug for KeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyFile({})", self.id)
+    }
+}
+
+/// Whether keys have different ids, and are not too many; the error is a sentence.
+pub fn check_key_files(keys: &[KeyFile]) -> Result<(), String> {
+    if keys.len() > MAX_KEY_FILES {
+        let count = keys.len();
+        return Err(format!(
+            "there are {count} keys, and files may give {MAX_KEY_FILES}: `rollcall key create` keeps more"
+        ));
+    }
+    for (at, key) in keys.iter().enumerate() {
+        if keys.iter().skip(at + 1).any(|other| other.id == key.id) {
+            return Err(format!("two files give a key `{}`: rename one of them", key.id));
+        }
+    }
+    Ok(())
+}
+
+/// A live key, and who signs with it.
+pub struct Key {
+    id: Box<str>,
+    hmac: hmac::Key,
+    principal: Principal,
+    /// When it ends: milliseconds since 1970 UTC.
+    expires_unix_ms: Option<u64>,
+}
+
+impl Key {
+    /// A key from its id and secret.
+    pub fn new(
+        id: &str,
+        secret: &[u8; SECRET_OCTETS],
+        principal: Principal,
+        expires_unix_ms: Option<u64>,
+    ) -> Self {
+        let hmac = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        Self { id: id.into(), hmac, principal, expires_unix_ms }
+    }
+
+    /// What datagrams call the key.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Who signs with it.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&self, now_unix_ms: u64) -> bool {
+        self.expires_unix_ms.is_some_and(|end| end <= now_unix_ms)
     }
 
     /// Whether `mac` is the HMAC-SHA-256 of `message`; takes as long for every wrong one.
@@ -60,42 +112,6 @@ impl Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({})", self.id)
-    }
-}
-
-/// The keys that are live.
-#[derive(Debug, Default)]
-pub struct Keys(RwLock<Box<[Arc<Key>]>>);
-
-impl Keys {
-    /// Replaces the keys that are live. On an error they stay as they are.
-    pub fn replace(&self, keys: Vec<Key>) -> Result<(), String> {
-        if keys.len() > MAX_KEYS {
-            let count = keys.len();
-            return Err(format!("there are {count} keys: {MAX_KEYS} may be live at once"));
-        }
-        for (at, key) in keys.iter().enumerate() {
-            if keys.iter().skip(at + 1).any(|other| other.id == key.id) {
-                return Err(format!("two files give a key `{}`: rename one of them", key.id));
-            }
-        }
-        *self.0.write() = keys.into_iter().map(Arc::new).collect();
-        Ok(())
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.read().is_empty()
-    }
-
-    /// The key called `id`.
-    pub fn find(&self, id: &str) -> Option<Arc<Key>> {
-        self.0.read().iter().find(|key| *key.id == *id).cloned()
-    }
-
-    /// The ids of the keys, for the log.
-    pub fn ids(&self) -> Vec<Box<str>> {
-        self.0.read().iter().map(|key| key.id.clone()).collect()
     }
 }
 
@@ -153,20 +169,20 @@ mod tests {
 
     const ONE: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F";
 
-    fn keys(names: &[&str]) -> Vec<Key> {
-        names.iter().map(|name| Key::parse(name, ONE).unwrap()).collect()
+    fn keys(names: &[&str]) -> Vec<KeyFile> {
+        names.iter().map(|name| KeyFile::parse(name, ONE).unwrap()).collect()
     }
 
     #[test]
     fn a_key_is_called_after_its_file() {
-        let keys = Keys::default();
-        keys.replace(self::keys(&["k1.2026.key", "host-7"])).unwrap();
-        assert_eq!(keys.ids(), ["k1".into(), "host-7".into()]);
-        let secret = std::array::from_fn(|at| u8::try_from(at).unwrap());
-        let mac = Key::new("x", &secret).sign(&[b"a", b"b"]);
-        assert!(keys.find("k1").unwrap().verify(b"ab", mac.as_ref()));
-        assert!(!keys.find("k1").unwrap().verify(b"ac", mac.as_ref()));
-        assert!(keys.find("K1").is_none() && !keys.is_empty());
+        let keys = keys(&["k1.2026.key", "host-7"]);
+        assert_eq!(keys.iter().map(KeyFile::id).collect::<Vec<_>>(), ["k1", "host-7"]);
+        let secret: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).unwrap());
+        assert_eq!(keys[0].secret, secret);
+        let key = Key::new("k1", &secret, Principal::anonymous(), Some(1_000));
+        let mac = key.sign(&[b"a", b"b"]);
+        assert!(key.verify(b"ab", mac.as_ref()) && !key.verify(b"ac", mac.as_ref()));
+        assert!(!key.is_over(999) && key.is_over(1_000));
     }
 
     #[test]
@@ -174,24 +190,21 @@ mod tests {
         for text in
             [&ONE[1..], &format!("{ONE}0"), &format!("{ONE} {ONE}"), &ONE.replace('1', "g"), ""]
         {
-            assert!(Key::parse("k1", text).unwrap_err().starts_with("must hold 64"), "{text}");
+            assert!(KeyFile::parse("k1", text).unwrap_err().starts_with("must hold 64"), "{text}");
         }
         for name in ["a_b.key", ".key", "", &"x".repeat(33)] {
-            let error = Key::parse(name, ONE).unwrap_err();
+            let error = KeyFile::parse(name, ONE).unwrap_err();
             assert!(error.starts_with("its name up to the first dot"), "{name}");
         }
     }
 
     #[test]
-    fn ids_are_distinct_and_few_or_the_keys_stay_as_they_are() {
-        let live = Keys::default();
-        live.replace(keys(&["old"])).unwrap();
-        assert!(live.replace(keys(&["k1.old", "k1.new"])).unwrap_err().contains("`k1`: rename"));
-        let many: Vec<_> = (0..=MAX_KEYS).map(|n| format!("n{n}")).collect();
+    fn ids_are_distinct_and_few() {
+        let told = check_key_files(&keys(&["k1.old", "k1.new"])).unwrap_err();
+        assert!(told.contains("`k1`: rename"), "{told}");
+        let many: Vec<_> = (0..=MAX_KEY_FILES).map(|n| format!("n{n}")).collect();
         let many: Vec<_> = many.iter().map(String::as_str).collect();
-        assert!(live.replace(keys(&many)).unwrap_err().contains("17 keys"));
-        assert_eq!(live.ids(), ["old".into()]);
-        live.replace(keys(&many[1..])).unwrap();
-        assert!(live.find("old").is_none() && live.find("n16").is_some());
+        assert!(check_key_files(&keys(&many)).unwrap_err().contains("17 keys"));
+        assert_eq!(check_key_files(&keys(&many[1..])), Ok(()));
     }
 }

@@ -1,185 +1,262 @@
 //! Who asks, and what it may do: decided here for every door.
 //!
 //! A door finds out which [`Principal`] asks, from what the request carries and where it comes from, and has
-//! [`Access::authorise`] decide on every action. There is no I/O here: whoever reads the files hands over
-//! what is in them.
+//! [`Access::authorise`] decide on what it asks for. The registrar takes nothing that is not [`Authorised`], and nobody
+//! else can make that. Whose an instance and a service are is the registry's to know: it is told on whose behalf a command
+//! comes. There is no I/O here and no clock: whoever reads files and the time hands over what they say.
 
+mod denied;
+mod grants;
 pub mod key;
+mod known;
 mod prefixes;
+mod principal;
+mod scope;
 mod token;
 
-use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
-use crate::registry::Command;
+use crate::registry::{Actor, Command, LeaseTerm};
+use key::Key;
+use known::{Known, Sources};
 
+pub use denied::Denied;
+pub use grants::{Edit, Grants, Issued, Kept, Kind, MAX_CREDENTIALS, MAX_LIVE, NotGranted, Wish};
+pub use known::{Configured, ConfiguredPrincipal};
 pub use prefixes::{Prefix, Prefixes};
-pub use token::{MAX_TOKEN_OCTETS, MIN_TOKEN_OCTETS, Token};
+pub use principal::{
+    Asker, CONFIGURED, Credential, Door, MAX_PRINCIPAL_OCTETS, Principal, Source, check_name,
+};
+pub use scope::{MAX_SCOPE_ITEMS, Pattern, Scope, ScopeWords, Verb, Verbs};
+pub use token::{MAX_TOKEN_OCTETS, MIN_TOKEN_OCTETS, SECRET_OCTETS, TOKEN_PREFIX, TokenHash, hex};
 
-/// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Principal {
-    /// Somebody without credentials, at a door that asks for none: on this machine, or the door is open to all.
-    Anonymous,
-    /// Who has the token.
-    Token,
-    /// Who has one of the keys: which one makes no difference to what it may do.
-    Key,
+/// Somebody and what it may do, for the registrar: a command that comes with this was authorised.
+#[derive(Debug, Clone)]
+pub struct Authorised {
+    actor: Actor,
+    by: Asker,
 }
 
-/// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Look at what is listed, and at figures.
-    Read,
-    /// Renew a lease.
-    Renew,
-    /// What an instance does for itself: register, declare a state, deregister.
-    Own,
-    /// What an operator does to others: overrides, a whole service at once.
-    Operate,
-}
+impl Authorised {
+    /// The server itself, for whom leases that are over speak.
+    pub fn server() -> Self {
+        Self { actor: Actor::ANYBODY, by: Asker::server() }
+    }
 
-impl Action {
-    /// The action that a command is.
-    pub fn of(command: &Command) -> Self {
-        match command {
-            Command::Register { .. } | Command::Declare { .. } | Command::Deregister { .. } => {
-                Action::Own
-            }
-            Command::Override { .. } | Command::DeregisterService { .. } => Action::Operate,
-        }
+    /// On whose behalf the registry acts.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// Who asks.
+    pub fn by(&self) -> &Asker {
+        &self.by
     }
 }
 
-/// Why somebody may not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denied {
-    /// A token is needed, and none came.
-    NoToken,
-    /// A token came that is not the one.
-    WrongToken,
-    /// Without a token the door is for this machine alone.
-    NotLoopback,
-    /// A key stands for instances, and this is an operator's or a reader's action.
-    NotForKeys,
+/// How a caller over HTTP is known, besides its token.
+#[derive(Debug, Clone, Copy)]
+pub enum Caller<'a> {
+    /// By its address, and the names in the certificate that it has shown.
+    Network(IpAddr, &'a [Box<str>]),
+    /// As a user of this machine.
+    User(u32),
 }
 
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Denied::NoToken => "a token is needed: send `Authorization: Bearer TOKEN`",
-            Denied::WrongToken => "this is not the token of `http.token_file`",
-            Denied::NotLoopback => {
-                "without a token only this machine is served: set `http.token_file`"
-            }
-            Denied::NotForKeys => "a key registers and renews instances, and nothing else",
-        })
-    }
+/// Doors that are open without a credential, by the configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Open {
+    /// HTTP is, to anybody, while there is no principal (`http.insecure_no_token`).
+    pub http: bool,
+    /// Datagrams are, to anybody, while there is no key (`udp.insecure_unsigned`).
+    pub udp: bool,
+    /// This server's own user, who may everything over a unix socket, as root does: the store is theirs anyway.
+    pub own_uid: Option<u32>,
 }
-
-impl std::error::Error for Denied {}
 
 /// What decides.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Access {
-    token: RwLock<Option<Token>>,
-    /// Whether the HTTP door is open to anybody while there is no token (`http.insecure_no_token`).
-    open_without_token: bool,
+    open: Open,
+    known: RwLock<Known>,
+    /// Where `known` comes from.
+    sources: Mutex<Sources>,
 }
 
 impl Access {
-    /// Decides by this token, or without one.
-    pub fn new(token: Option<Token>, open_without_token: bool) -> Self {
-        Self { token: RwLock::new(token), open_without_token }
+    /// Decides with nobody known yet.
+    pub fn new(open: Open) -> Self {
+        Self { open, ..Self::default() }
     }
 
-    /// Takes another token from now on; the old one is not accepted any more.
-    pub fn reload(&self, token: Option<Token>) {
-        *self.token.write() = token;
+    /// Takes another configuration from now on.
+    pub fn configure(&self, configured: Configured) {
+        let mut sources = self.sources.lock();
+        sources.configured = configured;
+        *self.known.write() = sources.known();
     }
 
-    /// Who asks over HTTP: by the token that came with the request, or by where it comes from.
-    pub fn over_http(&self, peer: IpAddr, bearer: Option<&[u8]>) -> Result<Principal, Denied> {
-        match (&*self.token.read(), bearer) {
-            (Some(token), Some(given)) if token.is(given) => Ok(Principal::Token),
-            (Some(_), Some(_)) => Err(Denied::WrongToken),
-            (Some(_), None) => Err(Denied::NoToken),
-            (None, _) if self.open_without_token || peer.to_canonical().is_loopback() => {
-                Ok(Principal::Anonymous)
+    /// Takes what the store keeps.
+    pub fn take_grants(&self, grants: Grants) {
+        let mut sources = self.sources.lock();
+        sources.grants = grants;
+        *self.known.write() = sources.known();
+    }
+
+    /// Carries out a change of what the store keeps, that is durable. What it takes away is gone when this returns.
+    pub fn edit(&self, edit: Edit) {
+        let mut sources = self.sources.lock();
+        sources.grants.apply(edit);
+        *self.known.write() = sources.known();
+    }
+
+    /// What the store keeps, and the scope that the configuration gives a principal.
+    pub fn grants(&self, principal: &str) -> (Grants, Option<Scope>) {
+        let sources = self.sources.lock();
+        let mut configured = sources.configured.principals.iter();
+        let configured = configured.find(|configured| *configured.name == *principal);
+        (sources.grants.clone(), configured.map(|configured| configured.scope.clone()))
+    }
+
+    /// Whether HTTP, and datagrams, are open on loopback to who is not known.
+    pub fn open_on_loopback(&self) -> [bool; 2] {
+        let known = self.known.read();
+        [!known.closed.http, !known.closed.udp]
+    }
+
+    /// Whether anybody is known by a token, a certificate, or as a user.
+    pub fn knows_callers(&self) -> bool {
+        let known = self.known.read();
+        !(known.tokens.is_empty() && known.certificates.is_empty() && known.users.is_empty())
+    }
+
+    /// The ids of the live keys.
+    pub fn key_ids(&self) -> Vec<Box<str>> {
+        self.known.read().keys.keys().cloned().collect()
+    }
+
+    /// Who asks over HTTP: by the token that came with the request, or by how the caller is known.
+    pub fn over_http(
+        &self,
+        caller: Caller<'_>,
+        bearer: Option<&[u8]>,
+        now_unix_ms: u64,
+    ) -> Result<Principal, Denied> {
+        let known = self.known.read();
+        if !known.closed.http {
+            return match caller {
+                Caller::Network(peer, _)
+                    if !(self.open.http || peer.to_canonical().is_loopback()) =>
+                {
+                    Err(Denied::NotLoopback)
+                }
+                _ => Ok(Principal::anonymous()),
+            };
+        }
+        match (bearer, caller) {
+            (Some(bearer), _) => known.token(bearer, now_unix_ms),
+            (None, Caller::User(uid)) => known.user(uid, self.open.own_uid),
+            (None, Caller::Network(_, [])) => Err(Denied::NoToken),
+            (None, Caller::Network(_, names)) => known.certificate(names),
+        }
+    }
+
+    /// The live key called `id`.
+    pub fn key(&self, id: &str, now_unix_ms: u64) -> Option<Arc<Key>> {
+        let key = self.known.read().keys.get(id).cloned();
+        key.filter(|key| !key.is_over(now_unix_ms))
+    }
+
+    /// Whether lines are signed: while there is a key all are, and none else.
+    pub fn signs(&self) -> bool {
+        !self.known.read().keys.is_empty()
+    }
+
+    /// Whether an unsigned line may come from there, while there is no key.
+    pub fn takes_unsigned(&self, peer: IpAddr) -> bool {
+        let is_open = !self.known.read().closed.udp && peer.to_canonical().is_loopback();
+        self.open.udp || is_open
+    }
+
+    /// Decides on a command, for every door alike.
+    pub fn authorise(&self, by: Asker, command: &Command) -> Result<Authorised, Denied> {
+        let scope = by.principal.scope();
+        let service = command.service().as_str();
+        check(scope, command_verb(command), service)?;
+        if let Command::Register { body, .. } = command {
+            if let Some(address) = scope.foreign(&body.addresses) {
+                return Err(Denied::Address(address));
             }
-            (None, _) => Err(Denied::NotLoopback),
+            match (scope.max_lease_secs, body.lease) {
+                (Some(most), LeaseTerm::Endless) => return Err(Denied::Lease(most)),
+                (Some(most), LeaseTerm::Secs(secs)) if secs > most => {
+                    return Err(Denied::Lease(most));
+                }
+                _ => {}
+            }
+        }
+        Ok(Authorised { actor: by.principal.actor(service), by })
+    }
+
+    /// Decides on a renewal; the registry's view then looks at whose the instance is.
+    pub fn authorise_renewal(&self, principal: &Principal, service: &str) -> Result<Actor, Denied> {
+        check(principal.scope(), Verb::Register, service)?;
+        Ok(principal.actor(service))
+    }
+
+    /// Decides on looking at a service, or, without one, at what is about all of them.
+    pub fn authorise_reading(
+        &self,
+        principal: &Principal,
+        service: Option<&str>,
+    ) -> Result<(), Denied> {
+        match service {
+            Some(service) => check(principal.scope(), Verb::Read, service),
+            None => check_all(principal.scope(), Verb::Read),
         }
     }
 
-    /// Whether `principal` may do it.
-    pub fn authorise(&self, principal: &Principal, action: Action) -> Result<(), Denied> {
-        match (principal, action) {
-            (Principal::Anonymous | Principal::Token, _) => Ok(()),
-            (Principal::Key, Action::Own | Action::Renew) => Ok(()),
-            (Principal::Key, Action::Read | Action::Operate) => Err(Denied::NotForKeys),
+    /// Decides on listing services: those that its scope is for.
+    pub fn authorise_listing(&self, principal: &Principal) -> Result<(), Denied> {
+        match principal.scope().verbs.contain(Verb::Read) {
+            true => Ok(()),
+            false => Err(Denied::Verb(Verb::Read)),
         }
     }
+
+    /// Decides on what is about the server as a whole: tokens, keys, the cache.
+    pub fn authorise_administration(&self, principal: &Principal) -> Result<(), Denied> {
+        check_all(principal.scope(), Verb::Admin)
+    }
+}
+
+/// What has to be among a scope's verbs for a command. A whole service goes by `register` where all of it is one's own.
+fn command_verb(command: &Command) -> Verb {
+    match command {
+        Command::Register { .. }
+        | Command::Declare { .. }
+        | Command::Deregister { .. }
+        | Command::DeregisterService { .. } => Verb::Register,
+        Command::Override { .. } => Verb::Override,
+    }
+}
+
+fn check(scope: &Scope, verb: Verb, service: &str) -> Result<(), Denied> {
+    if !scope.verbs.contain(verb) {
+        return Err(Denied::Verb(verb));
+    }
+    if scope.is_for(service) { Ok(()) } else { Err(Denied::Service(service.into())) }
+}
+
+fn check_all(scope: &Scope, verb: Verb) -> Result<(), Denied> {
+    if !scope.verbs.contain(verb) {
+        return Err(Denied::Verb(verb));
+    }
+    if scope.is_for_all() { Ok(()) } else { Err(Denied::NotAllServices) }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HERE: [&str; 3] = ["127.0.0.1", "::1", "::ffff:127.0.0.1"];
-    const SECRET: &str = "0123456789abcdef";
-
-    fn over_http(access: &Access, peer: &str, bearer: Option<&str>) -> Result<Principal, Denied> {
-        access.over_http(peer.parse().unwrap(), bearer.map(str::as_bytes))
-    }
-
-    #[test]
-    fn without_a_token_this_machine_alone_is_served() {
-        let access = Access::new(None, false);
-        for here in HERE {
-            assert_eq!(over_http(&access, here, None), Ok(Principal::Anonymous), "{here}");
-        }
-        assert_eq!(over_http(&access, "192.0.2.1", None), Err(Denied::NotLoopback));
-        assert_eq!(over_http(&access, "192.0.2.1", Some(SECRET)), Err(Denied::NotLoopback));
-        assert_eq!(
-            over_http(&Access::new(None, true), "192.0.2.1", None),
-            Ok(Principal::Anonymous)
-        );
-    }
-
-    #[test]
-    fn with_a_token_everybody_needs_it() {
-        for open in [false, true] {
-            let access = Access::new(Some(Token::parse(SECRET).unwrap()), open);
-            for peer in ["127.0.0.1", "192.0.2.1"] {
-                assert_eq!(over_http(&access, peer, Some(SECRET)), Ok(Principal::Token));
-                assert_eq!(over_http(&access, peer, Some("0123456789abcdeF")), {
-                    Err(Denied::WrongToken)
-                });
-                assert_eq!(over_http(&access, peer, None), Err(Denied::NoToken));
-            }
-        }
-    }
-
-    #[test]
-    fn a_reloaded_token_ends_the_old_one() {
-        let access = Access::new(Some(Token::parse(SECRET).unwrap()), false);
-        access.reload(Some(Token::parse("another-token-of-16").unwrap()));
-        assert_eq!(over_http(&access, "::1", Some(SECRET)), Err(Denied::WrongToken));
-        assert_eq!(over_http(&access, "::1", Some("another-token-of-16")), Ok(Principal::Token));
-    }
-
-    #[test]
-    fn a_key_is_for_instances() {
-        let access = Access::new(None, false);
-        let may = |principal: &Principal| {
-            [Action::Read, Action::Renew, Action::Own, Action::Operate]
-                .map(|action| access.authorise(principal, action).is_ok())
-        };
-        assert_eq!(may(&Principal::Anonymous), [true; 4]);
-        assert_eq!(may(&Principal::Token), [true; 4]);
-        assert_eq!(may(&Principal::Key), [false, true, true, false]);
-    }
-}
+mod tests;

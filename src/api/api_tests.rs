@@ -3,6 +3,7 @@
 
 use super::secrets::load_token;
 use super::*;
+use crate::access::TokenHash;
 use crate::registry::{
     Body as Registered, Declared, Instance, InstanceId, Label, LeaseTerm, PortName, ServiceName,
     State, Texts,
@@ -39,11 +40,12 @@ pub(super) fn config(dns: &str) -> config::Config {
         },
         http: config::Http {
             listen: vec!["127.0.0.1:8053".parse().unwrap()],
-            token_file: None,
-            host_names: Vec::new(),
-            insecure_no_token: false,
+            ..config::Http::default()
         },
         udp: config::Udp { listen: Vec::new(), key_files: Vec::new(), insecure_unsigned: false },
+        access: config::Access::default(),
+        audit: config::Audit::default(),
+        unguarded: Vec::new(),
         lease: config::Lease { default_secs: 30, min_secs: 2, max_secs: 86_400 },
         answers: config::Answers { ttl_secs: 5, max_answers: 0, negative_ttl_secs: 2 },
         rate_limit: config::RateLimit {
@@ -77,6 +79,7 @@ pub(super) fn instance() -> Instance {
         registered_unix_ms: 1,
         changed_unix_ms: 2,
         revision: 3,
+        owner: crate::registry::Owner::NOBODY,
     }
 }
 
@@ -88,8 +91,7 @@ struct Example {
 
 /// Guarded routes whose handlers say what reached them.
 fn example() -> Guarded {
-    let access = Arc::new(Access::new(None, false));
-    let guard = Guard::new(access, &config("127.0.0.1:53").http);
+    let guard = Guard::new(Arc::default(), Audit::default(), &config("127.0.0.1:53").http);
     let named = |named: native::Named| async move { format!("{} {}", named.service, named.id) };
     let routes = Router::new()
         .route("/services/{service}/instances/{id}", get(named))
@@ -107,7 +109,7 @@ async fn reply(method: &str, path: &str, body: &str) -> (u16, String, String) {
     let request = Request::builder().method(method).uri(path).header("host", "localhost");
     let request = request.header("content-type", "application/json");
     let mut request = request.body(Body::from(body.to_owned())).unwrap();
-    request.extensions_mut().insert(guard::Peer("127.0.0.1:1".parse().unwrap()));
+    request.extensions_mut().insert(guard::Peer::plain("127.0.0.1:1".parse().unwrap()));
     let response = example().respond(request).await;
     let (parts, body) = response.into_parts();
     let text = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
@@ -203,7 +205,7 @@ fn the_token_is_read_from_its_file() {
         let http = config::Http { token_file: Some(path.clone()), ..config("127.0.0.1:53").http };
         load_token(&http)
     };
-    assert!(load("0123456789abcdef\n").unwrap().unwrap().is(b"0123456789abcdef"));
+    assert!(load("0123456789abcdef\n").unwrap() == Some(TokenHash::of(b"0123456789abcdef")));
     let error = load("short").unwrap_err();
     assert!(error.starts_with("http.token_file /") && error.contains("/token: a token must have"));
     assert!(load_token(&config("127.0.0.1:53").http).unwrap().is_none());

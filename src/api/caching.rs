@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use super::native::segments;
 use super::problem::Problem;
 use super::{Api, json};
-use crate::access::{Action, Principal};
+use crate::access::Asker;
 use crate::cache::Cache;
 use crate::view::wire::{self, Name};
 
 type Call = State<Arc<Api>>;
-type Caller = Extension<Principal>;
+type Caller = Extension<Asker>;
 
 /// The paths of the cache.
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -55,7 +55,8 @@ async fn stats(
     State(api): Call,
     Extension(caller): Caller,
 ) -> Result<response::Json<StatsView>, Problem> {
-    let cache = api.cache(&caller, Action::Read)?;
+    api.reads_all(&caller)?;
+    let cache = api.cache()?;
     let stats = cache.stats();
     Ok(response::Json(StatsView {
         entries: stats.entries,
@@ -75,14 +76,15 @@ async fn flush(
     uri: Uri,
 ) -> Result<response::Json<FlushedView>, Problem> {
     let FlushQuery { subtree } = json::read_query(&uri)?;
-    let cache = api.cache(&caller, Action::Operate)?;
-    let flushed = cache.flush(&name, subtree);
+    api.administers(&caller, "cache-flush")?;
+    let flushed = api.cache()?.flush(&name, subtree);
+    let below = if subtree { " and below" } else { "" };
+    api.audit.administered(&caller, "cache-flush", format!("{}{below}", wire::text(name.wire())));
     Ok(response::Json(FlushedView { name: wire::text(name.wire()), subtree, flushed }))
 }
 
 impl Api {
-    fn cache(&self, principal: &Principal, action: Action) -> Result<Arc<Cache>, Problem> {
-        self.access.authorise(principal, action)?;
+    fn cache(&self) -> Result<Arc<Cache>, Problem> {
         let none = || {
             let text = "there is no cache: no names are forwarded ([forward] in the configuration)";
             Problem::new(StatusCode::NOT_FOUND, text)

@@ -8,6 +8,8 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use std::time::SystemTime;
+
 use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::Request;
@@ -20,41 +22,85 @@ use axum::response::{IntoResponse, Response};
 use tower::ServiceExt;
 
 use super::problem::{Problem, shown};
-use crate::access::{Access, Principal};
+use crate::access::{Access, Asker, Caller, Door, Source};
+use crate::audit::Audit;
 use crate::config::Http;
 
 /// What anybody may ask: whether the server lives, and is ready.
 pub const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
 /// Where a request comes from; the serving loop adds it to each.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The address, or the user of this machine.
+    pub source: Source,
+    /// The names in the certificate that was shown.
+    pub names: Arc<[Box<str>]>,
+}
+
+impl Peer {
+    /// Somebody who came over TCP without a certificate.
+    pub fn plain(address: SocketAddr) -> Self {
+        Self { source: Source::Address(address), names: Arc::default() }
+    }
+
+    /// The address; of a user of this machine, its own.
+    pub fn ip(&self) -> IpAddr {
+        match self.source {
+            Source::Address(address) => address.ip(),
+            Source::User(_) | Source::Server => IpAddr::from([127, 0, 0, 1]),
+        }
+    }
+
+    fn caller(&self) -> Caller<'_> {
+        match self.source {
+            Source::Address(address) => Caller::Network(address.ip(), &self.names),
+            Source::User(uid) => Caller::User(uid),
+            Source::Server => Caller::User(0),
+        }
+    }
+}
 
 /// What the guard knows.
 #[derive(Debug)]
 pub struct Guard {
     access: Arc<Access>,
+    audit: Audit,
     names: OwnNames,
 }
 
 impl Guard {
     /// A guard for a door with this configuration.
-    pub fn new(access: Arc<Access>, http: &Http) -> Self {
-        Self { access, names: OwnNames::new(http) }
+    pub fn new(access: Arc<Access>, audit: Audit, http: &Http) -> Self {
+        Self { access, audit, names: OwnNames::new(http) }
     }
 
-    fn admit(&self, request: &Request) -> Result<Option<Principal>, Problem> {
+    /// Who asks; nobody needs to be known for a probe. Who is turned away is told to the audit.
+    fn admit(&self, request: &Request) -> Result<Option<Asker>, Problem> {
+        let admitted = self.check(request);
+        if let Err(problem) = &admitted
+            && matches!(problem.status.as_u16(), 401 | 403 | 421)
+        {
+            let source = request.extensions().get::<Peer>().map(|peer| peer.source);
+            let source = source.unwrap_or(Source::Server);
+            self.audit.turned_away(Door::Http, source, &problem.detail);
+        }
+        admitted
+    }
+
+    fn check(&self, request: &Request) -> Result<Option<Asker>, Problem> {
         let host = self.check_host(request.uri(), request.headers())?;
         self.check_origin(request.headers(), host.port_u16())?;
         check_content_type(request)?;
         if PROBES.contains(&request.uri().path()) {
             return Ok(None);
         }
-        let Some(Peer(peer)) = request.extensions().get() else {
+        let Some(peer) = request.extensions().get::<Peer>() else {
             return Err(Problem::new(StatusCode::FORBIDDEN, "it is not known where this is from"));
         };
         let bearer = bearer(request.headers())?;
-        Ok(Some(self.access.over_http(peer.ip(), bearer)?))
+        let principal = self.access.over_http(peer.caller(), bearer, unix_ms())?;
+        Ok(Some(Asker { principal, door: Door::Http, source: peer.source }))
     }
 
     fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
@@ -110,12 +156,12 @@ impl Guarded {
         Self { guard, routes }
     }
 
-    /// Lets a request through to its handler, with the [`Principal`] that asks, or answers it with a problem.
+    /// Lets a request through to its handler, with the [`Asker`], or answers it with a problem.
     pub async fn respond(&self, mut request: Request) -> Response {
         let mut response = match self.guard.admit(&request) {
-            Ok(principal) => {
-                if let Some(principal) = principal {
-                    request.extensions_mut().insert(principal);
+            Ok(asker) => {
+                if let Some(asker) = asker {
+                    request.extensions_mut().insert(asker);
                 }
                 let Ok(response) = self.routes.clone().oneshot(request).await;
                 response
@@ -127,6 +173,12 @@ impl Guarded {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
+}
+
+/// The time of day, in milliseconds since 1970 UTC.
+pub fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A write with a body must be JSON; so must a POST without one, which a page could send unasked.
@@ -193,9 +245,9 @@ impl OwnNames {
                 .into(),
             any_address: false,
             names: HashSet::from(["localhost".to_owned()]),
-            ports: http.listen.iter().map(SocketAddr::port).collect(),
+            ports: http.listen.iter().chain(&http.tls_listen).map(SocketAddr::port).collect(),
         };
-        for listen in &http.listen {
+        for listen in http.listen.iter().chain(&http.tls_listen) {
             own.any_address |= listen.ip().is_unspecified();
             own.addresses.insert(listen.ip().to_canonical());
         }
@@ -238,7 +290,7 @@ fn plain(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::Token;
+    use crate::access::{Configured, TokenHash};
     use axum::body::Body;
     use axum::routing::any;
 
@@ -247,18 +299,19 @@ mod tests {
     fn http(listen: &str) -> Http {
         Http {
             listen: vec![listen.parse().unwrap()],
-            token_file: None,
             host_names: vec!["Rollcall.example.".into(), "192.0.2.9".into()],
-            insecure_no_token: false,
+            ..Http::default()
         }
     }
 
     fn router(listen: &str, token: Option<&str>) -> Guarded {
-        let access = Access::new(token.map(|token| Token::parse(token).unwrap()), false);
-        let state = Arc::new(Guard::new(Arc::new(access), &http(listen)));
-        let reached = |request: Request| async move {
-            format!("{:?}", request.extensions().get::<Principal>())
-        };
+        let access = Access::default();
+        let token = token.map(|token| TokenHash::parse(token).unwrap());
+        access.configure(Configured { token, ..Configured::default() });
+        let guard = Guard::new(Arc::new(access), Audit::default(), &http(listen));
+        let state = Arc::new(guard);
+        let reached =
+            |request: Request| async move { format!("{:?}", request.extensions().get::<Asker>()) };
         Guarded::new(state, Router::new().fallback(any(reached)))
     }
 
@@ -273,7 +326,7 @@ mod tests {
             request = request.header(name, value);
         }
         let mut request = request.body(Body::from(body.to_owned())).unwrap();
-        request.extensions_mut().insert(Peer(format!("{peer}:1234").parse().unwrap()));
+        request.extensions_mut().insert(Peer::plain(format!("{peer}:1234").parse().unwrap()));
         let response = router.respond(request).await;
         assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
         assert!(!response.headers().contains_key("access-control-allow-origin"));

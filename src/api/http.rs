@@ -280,7 +280,7 @@ impl Door {
 
     async fn respond(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(Peer::plain(peer));
         match timeout(self.limits.request, self.app.respond(request)).await {
             Ok(response) => response,
             Err(_) => too_slow().into_response(),

@@ -1,8 +1,8 @@
 //! The serving loop's limits, over loopback connections to a router of its own.
 
 use super::*;
-use crate::access::Access;
 use crate::api::guard::Guard;
+use crate::audit::Audit;
 use crate::config::Http;
 use axum::Router;
 use axum::extract::Extension;
@@ -40,18 +40,13 @@ fn start(limits: Limits, app: Router) -> Running {
 
 /// Lets in who calls the server `a`.
 fn guard() -> Arc<Guard> {
-    let http = Http {
-        listen: Vec::new(),
-        token_file: None,
-        host_names: vec!["a".into()],
-        insecure_no_token: false,
-    };
-    Arc::new(Guard::new(Arc::new(Access::new(None, false)), &http))
+    let http = Http { host_names: vec!["a".into()], ..Http::default() };
+    Arc::new(Guard::new(Arc::default(), Audit::default(), &http))
 }
 
 fn trivial() -> Router {
     Router::new()
-        .route("/", get(|Extension(Peer(peer)): Extension<Peer>| async move { peer.to_string() }))
+        .route("/", get(|Extension(peer): Extension<Peer>| async move { peer.source.to_string() }))
         .route("/stuck", get(std::future::pending::<()>))
 }
 

@@ -2,10 +2,11 @@
 //!
 //! Every door turns what it is sent into a [`Command`] or a renewal, has [`Access`] decide on it, and hands it
 //! to the [`Registrar`]. A request over HTTP comes in by [`http`] (connections and their limits), passes
-//! [`guard`] (who may call at all), and reaches a handler of [`native`], [`caching`] or [`probes`]. What goes wrong leaves
+//! [`guard`] (who may call at all), and reaches a handler of [`native`], [`granting`], [`caching`] or [`probes`]. What goes wrong leaves
 //! as a [`Problem`].
 
 mod caching;
+mod granting;
 pub mod datagram;
 pub mod http;
 mod timed;
@@ -30,11 +31,12 @@ use tokio::time::timeout;
 
 use self::guard::{Guard, Guarded};
 use self::problem::Problem;
-use crate::access::{Access, Action, Denied, Principal};
+use crate::access::{Access, Asker, Denied};
 use crate::answer::Recursion;
+use crate::audit::Audit;
 use crate::config;
 use crate::registrar::{Committed, Registrar};
-use crate::registry::Command;
+use crate::registry::{Actor, Command, InstanceId};
 use crate::shared::Shared;
 use crate::telemetry::Sources;
 
@@ -50,9 +52,12 @@ pub type Scrape = Arc<dyn Fn() -> Sources + Send + Sync>;
 pub struct Api {
     registrar: Registrar,
     access: Arc<Access>,
+    audit: Audit,
     config: Arc<config::Live>,
     recursion: Arc<Shared<Recursion>>,
     scrape: Scrape,
+    /// One change of what is granted at a time.
+    granting: tokio::sync::Mutex<()>,
 }
 
 impl Api {
@@ -60,36 +65,94 @@ impl Api {
     pub fn new(
         registrar: Registrar,
         access: Arc<Access>,
+        audit: Audit,
         config: Arc<config::Live>,
         recursion: Arc<Shared<Recursion>>,
         scrape: Scrape,
     ) -> Self {
-        Self { registrar, access, config, recursion, scrape }
+        let granting = tokio::sync::Mutex::default();
+        Self { registrar, access, audit, config, recursion, scrape, granting }
     }
 
-    /// Has a change made, if `principal` may make it.
-    async fn change(&self, principal: &Principal, command: Command) -> Result<Committed, Problem> {
-        self.access.authorise(principal, Action::of(&command))?;
-        Ok(self.registrar.change(command).await?)
+    /// Has a change made, if who asks may make it.
+    async fn change(&self, by: &Asker, command: Command) -> Result<Committed, Problem> {
+        match self.access.authorise(by.clone(), &command) {
+            Ok(authorised) => Ok(self.registrar.change(command, authorised).await?),
+            Err(denied) => {
+                let id = command.id().map(InstanceId::as_str);
+                let about = (command.verb(), Some(command.service().as_str()), id);
+                Err(self.denied(by, about, &denied))
+            }
+        }
     }
 
-    /// The registrar, to renew leases with.
-    fn for_renewal(&self, principal: &Principal) -> Result<&Registrar, Denied> {
-        self.access.authorise(principal, Action::Renew)?;
-        Ok(&self.registrar)
+    /// On whose behalf leases of a service are renewed, if who asks may renew there.
+    fn renewer(&self, by: &Asker, service: &str, id: &str) -> Result<Actor, Problem> {
+        let decided = self.access.authorise_renewal(&by.principal, service);
+        decided.map_err(|denied| self.denied(by, ("renew", Some(service), Some(id)), &denied))
     }
 
-    /// The registrar, to read from: once it is loaded, since a list with gaps would mislead.
-    fn for_reading(&self, principal: &Principal) -> Result<&Registrar, Problem> {
-        self.access.authorise(principal, Action::Read)?;
+    /// Whether who asks may renew in a service: [`renewer`](Self::renewer) says why not, and tells the audit.
+    fn may_renew(&self, by: &Asker, service: &str) -> bool {
+        self.access.authorise_renewal(&by.principal, service).is_ok()
+    }
+
+    /// What somebody is told who renews what is another's.
+    fn not_yours(&self, by: &Asker, service: &str, id: &str) -> Problem {
+        let detail = "the instance is another principal's";
+        self.audit.denied(by, "renew", Some(service), Some(id), detail);
+        Problem::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// The registrar, to read of a service from: once it is loaded, since a list with gaps would mislead.
+    fn for_reading(&self, by: &Asker, service: &str) -> Result<&Registrar, Problem> {
+        let decided = self.access.authorise_reading(&by.principal, Some(service));
+        decided.map_err(|denied| self.denied(by, ("read", Some(service), None), &denied))?;
+        self.loaded()
+    }
+
+    /// The registrar, to list services from that who asks may read.
+    fn for_listing(&self, by: &Asker) -> Result<&Registrar, Problem> {
+        let decided = self.access.authorise_listing(&by.principal);
+        decided.map_err(|denied| self.denied(by, ("list", None, None), &denied))?;
+        self.loaded()
+    }
+
+    /// Whether who asks may look at what is about all services.
+    fn reads_all(&self, by: &Asker) -> Result<(), Problem> {
+        let decided = self.access.authorise_reading(&by.principal, None);
+        decided.map_err(|denied| self.denied(by, ("read", None, None), &denied))
+    }
+
+    fn loaded(&self) -> Result<&Registrar, Problem> {
         if self.registrar.is_loaded() { Ok(&self.registrar) } else { Err(Problem::loading()) }
+    }
+
+    /// Whether who asks may do something to the server itself.
+    fn administers(&self, by: &Asker, verb: &'static str) -> Result<(), Problem> {
+        let decided = self.access.authorise_administration(&by.principal);
+        decided.map_err(|denied| self.denied(by, (verb, None, None), &denied))
+    }
+
+    fn denied(
+        &self,
+        by: &Asker,
+        (verb, service, id): (&'static str, Option<&str>, Option<&str>),
+        denied: &Denied,
+    ) -> Problem {
+        self.audit.denied(by, verb, service, id, &denied.to_string());
+        denied.clone().into()
     }
 }
 
 /// All paths of the HTTP door, guarded.
 pub fn router(api: Arc<Api>) -> Guarded {
-    let guard = Arc::new(Guard::new(api.access.clone(), &api.config.get().http));
-    let routes = native::routes().merge(caching::routes()).merge(probes::routes()).with_state(api);
+    let guard = Arc::new(Guard::new(api.access.clone(), api.audit.clone(), &api.config.get().http));
+    let routes = native::routes()
+        .merge(caching::routes())
+        .merge(granting::routes())
+        .merge(probes::routes())
+        .with_state(api);
     guarded(routes, guard)
 }
 

@@ -13,21 +13,21 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::guard::Peer;
-use super::native_body::{Declaration, MAX_RENEWALS_OCTETS, Registration, Renewals};
+use super::native_body::{Declaration, MAX_RENEWALS_OCTETS, Registration, Renewals, Text};
 use super::native_list::{
     InstanceView, PageQuery, RegisteredView, ServiceView, ServicesView, SummaryView,
     percent_encoded,
 };
 use super::problem::Problem;
 use super::{Api, Body, Json, json};
-use crate::access::Principal;
+use crate::access::Asker;
 use crate::registrar::Renewed;
 use crate::registry::{Command, InstanceId, Refusal, ServiceName};
 
 const SERVICES: &str = "/api/v1/services";
 
 type Call = State<Arc<Api>>;
-type Caller = Extension<Principal>;
+type Caller = Extension<Asker>;
 
 /// The paths of the native API.
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -49,11 +49,12 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 async fn register(
     State(api): Call,
     Extension(caller): Caller,
-    Extension(Peer(peer)): Extension<Peer>,
+    Extension(peer): Extension<Peer>,
     Named { service, id }: Named,
     Json(registration): Json<Registration>,
 ) -> Result<Response, Problem> {
-    let (body, state) = registration.resolve(peer.ip(), &api.config.get())?;
+    let most = caller.principal.scope().max_lease_secs;
+    let (body, state) = registration.resolve(peer.ip(), most, &api.config.get())?;
     let command = Command::Register { service, id, body: Box::new(body), state };
     let committed = api.change(&caller, command).await?;
     let Some(instance) = &committed.outcome.instance else {
@@ -116,7 +117,7 @@ async fn end_override(
 /// Has a listed instance amended, and shows it as it is then: whether it answers now, and why.
 async fn amend(
     api: &Api,
-    caller: &Principal,
+    caller: &Asker,
     command: Command,
     service: &ServiceName,
     id: &InstanceId,
@@ -138,9 +139,12 @@ async fn renew(
     Extension(caller): Caller,
     Named { service, id }: Named,
 ) -> Result<response::Json<RenewedView>, Problem> {
-    match api.for_renewal(&caller)?.renew(service.as_str(), id.as_str()) {
+    let (service, id) = (service.as_str(), id.as_str());
+    let actor = api.renewer(&caller, service, id)?;
+    match api.registrar.renew(service, id, &actor) {
         Renewed::Renewed(term) => Ok(response::Json(RenewedView { expires_in_ms: term.millis() })),
         Renewed::Unknown => Err(Refusal::NotListed.into()),
+        Renewed::NotYours => Err(api.not_yours(&caller, service, id)),
         Renewed::Loading => Err(Problem::loading()),
     }
 }
@@ -149,6 +153,9 @@ async fn renew(
 struct RenewalsView<'a> {
     renewed: usize,
     unknown: Vec<(&'a str, &'a str)>,
+    /// Those that are not for who asks; there are none where the scope is for all, and nobody else owns anything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    denied: Vec<(&'a str, &'a str)>,
 }
 
 async fn renew_all(
@@ -156,15 +163,30 @@ async fn renew_all(
     Extension(caller): Caller,
     Body(body): Body,
 ) -> Result<Response, Problem> {
-    let registrar = api.for_renewal(&caller)?;
     let names = json::read::<Renewals>(&body)?.resolve()?;
-    let mut view = RenewalsView { renewed: 0, unknown: Vec::new() };
+    let mut view = RenewalsView { renewed: 0, unknown: Vec::new(), denied: Vec::new() };
     let mut loading = false;
-    registrar.renewals().renew_all(&names, |(service, id), renewed| match renewed {
+    let mut count = |name, renewed| match renewed {
         Renewed::Renewed(_) => view.renewed += 1,
-        Renewed::Unknown => view.unknown.push((service.as_ref(), id.as_ref())),
+        Renewed::Unknown => view.unknown.push(name),
+        Renewed::NotYours => view.denied.push(name),
         Renewed::Loading => loading = true,
-    });
+    };
+    let renewals = api.registrar.renewals();
+    // Mostly all of them are for who asks, and go at once.
+    let may = |(service, _): &(Text<'_>, Text<'_>)| api.may_renew(&caller, service.as_ref());
+    for names in names.chunk_by(|one, next| may(one) == may(next)) {
+        let Some((service, id)) = names.first() else { continue };
+        match api.renewer(&caller, service.as_ref(), id.as_ref()) {
+            Ok(actor) => renewals.renew_all(names, &actor, |(service, id), renewed| {
+                count((service.as_ref(), id.as_ref()), renewed);
+            }),
+            Err(_) => names.iter().for_each(|(service, id)| {
+                count((service.as_ref(), id.as_ref()), Renewed::NotYours);
+            }),
+        }
+    }
+    drop(renewals);
     if loading {
         return Err(Problem::loading());
     }
@@ -176,7 +198,7 @@ async fn show_instance(
     Extension(caller): Caller,
     Named { service, id }: Named,
 ) -> Result<Response, Problem> {
-    let registrar = api.for_reading(&caller)?;
+    let registrar = api.for_reading(&caller, service.as_str())?;
     let listed = registrar.instance(service.as_str(), id.as_str()).ok_or(Refusal::NotListed)?;
     Ok(response::Json(InstanceView::new(&listed, &api.config.get())).into_response())
 }
@@ -188,7 +210,7 @@ async fn list_instances(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let page = json::read_query::<PageQuery>(&uri)?.resolve()?;
-    let registrar = api.for_reading(&caller)?;
+    let registrar = api.for_reading(&caller, service.as_str())?;
     let listed = registrar.instances(service.as_str(), page.after.as_deref(), page.fetch());
     let mut listed = listed.ok_or(Refusal::NotListed)?;
     let path = format!("{SERVICES}/{}", percent_encoded(service.as_str()));
@@ -205,9 +227,12 @@ async fn list_services(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let page = json::read_query::<PageQuery>(&uri)?.resolve()?;
-    let registrar = api.for_reading(&caller)?;
+    // Who may read some services alone is shown those.
+    let scope = caller.principal.scope();
+    let registrar = api.for_listing(&caller)?;
     let mut summaries = registrar.services(page.after.as_deref(), page.fetch());
     let next = page.cut(&mut summaries, SERVICES, |summary| summary.service.as_str());
+    summaries.retain(|summary| scope.is_for(summary.service.as_str()));
     let services = summaries.iter().map(SummaryView::new).collect();
     Ok(response::Json(ServicesView { services, next }).into_response())
 }

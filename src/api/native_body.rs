@@ -61,10 +61,12 @@ impl AsRef<str> for Text<'_> {
 }
 
 impl Registration {
-    /// The body with every default resolved, and the state if one is given. `caller` is who asks.
+    /// The body with every default resolved, and the state if one is given. `caller` is who asks, and
+    /// `max_lease_secs` its longest lease, if it has a bound of its own.
     pub(super) fn resolve(
         self,
         caller: IpAddr,
+        max_lease_secs: Option<u32>,
         config: &Config,
     ) -> Result<(Body, Option<State>), Problem> {
         let addresses = match &self.addresses {
@@ -80,7 +82,7 @@ impl Registration {
                 .protocol
                 .map_or(Ok(Protocol::default()), |text| Protocol::parse(&text))?,
             ports: self.ports.unwrap_or_default().0.iter().map(port).collect::<Result<_, _>>()?,
-            lease: lease(self.lease_secs, config.lease)?,
+            lease: lease(self.lease_secs, config.lease.within(max_lease_secs))?,
             texts: Texts::new(version.as_ref(), tags, self.meta.unwrap_or_default().0)?,
             weight: self.weight.unwrap_or(1),
             priority: self.priority.unwrap_or(0),
@@ -166,7 +168,7 @@ mod tests {
 
     fn resolve(text: &str, caller: &str, dns: &str) -> Result<(Body, Option<State>), Problem> {
         let caller = caller.parse().unwrap();
-        json::read::<Registration>(text.as_bytes())?.resolve(caller, &config(dns))
+        json::read::<Registration>(text.as_bytes())?.resolve(caller, None, &config(dns))
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::Api;
 use super::problem::Problem;
-use crate::access::{Action, Principal};
+use crate::access::Asker;
 use crate::telemetry;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -38,9 +38,9 @@ async fn ready(State(api): State<Arc<Api>>) -> Result<Json<Ready>, Problem> {
 
 async fn metrics(
     State(api): State<Arc<Api>>,
-    Extension(caller): Extension<Principal>,
+    Extension(caller): Extension<Asker>,
 ) -> Result<Response, Problem> {
-    api.access.authorise(&caller, Action::Read)?;
+    api.reads_all(&caller)?;
     let text = telemetry::exposition((api.scrape)()).map_err(|_| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the figures could not be written")
     })?;

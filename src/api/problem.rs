@@ -96,7 +96,9 @@ impl From<Refusal> for Problem {
             Refusal::TagIsLabel { .. } => (StatusCode::CONFLICT, Some("tags")),
             Refusal::LabelIsTag { .. } => (StatusCode::CONFLICT, Some("id")),
             Refusal::InZoneFile { field, .. } => (StatusCode::CONFLICT, Some(*field)),
-            Refusal::Full { .. } => (StatusCode::CONFLICT, None),
+            Refusal::NotYours { .. } => (StatusCode::FORBIDDEN, Some("id")),
+            Refusal::Claimed { .. } => (StatusCode::FORBIDDEN, Some("service")),
+            Refusal::Quota { .. } | Refusal::Full { .. } => (StatusCode::CONFLICT, None),
             Refusal::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, None),
         };
         Self { status, detail: refusal.to_string(), field: field.map(str::to_owned) }
@@ -105,11 +107,20 @@ impl From<Refusal> for Problem {
 
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
-        let status = match denied {
-            Denied::NoToken | Denied::WrongToken => StatusCode::UNAUTHORIZED,
-            Denied::NotLoopback | Denied::NotForKeys => StatusCode::FORBIDDEN,
+        let (status, field) = match denied {
+            Denied::NoToken | Denied::WrongToken | Denied::TokenOver => {
+                (StatusCode::UNAUTHORIZED, None)
+            }
+            Denied::Address(_) => (StatusCode::FORBIDDEN, Some("addresses")),
+            Denied::Lease(_) => (StatusCode::FORBIDDEN, Some("lease_secs")),
+            Denied::Service(_) => (StatusCode::FORBIDDEN, Some("service")),
+            Denied::NotLoopback
+            | Denied::UnknownCertificate
+            | Denied::UnknownUser(_)
+            | Denied::Verb(_)
+            | Denied::NotAllServices => (StatusCode::FORBIDDEN, None),
         };
-        Self::new(status, denied.to_string())
+        Self { status, detail: denied.to_string(), field: field.map(str::to_owned) }
     }
 }
 
@@ -125,7 +136,7 @@ pub fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{InstanceId, Label, Tag};
+    use crate::registry::{InstanceId, Label, ServiceName, Tag};
 
     async fn sent(problem: impl Into<Problem>) -> (u16, Option<String>, String) {
         let response = problem.into().into_response();
@@ -170,6 +181,7 @@ mod tests {
     fn each_refusal_has_its_code_and_field() {
         let id = InstanceId::parse("web-1").unwrap();
         let tag = Tag::parse("tags[0]", "web-1").unwrap();
+        let service = ServiceName::parse("web").unwrap();
         let zone_file = Refusal::InZoneFile {
             field: "version",
             name: "web.svc.internal.".into(),
@@ -179,9 +191,12 @@ mod tests {
         let label = Label::candidates(&id).next().unwrap();
         for (refusal, status, field) in [
             (Refusal::NotListed, 404, None),
-            (Refusal::TagIsLabel { tag, holder: id }, 409, Some("tags")),
+            (Refusal::TagIsLabel { tag, holder: id.clone() }, 409, Some("tags")),
             (Refusal::LabelIsTag { label }, 409, Some("id")),
             (zone_file, 409, Some("version")),
+            (Refusal::NotYours { id: id.clone() }, 403, Some("id")),
+            (Refusal::Claimed { service, reserved_secs: Some(7) }, 403, Some("service")),
+            (Refusal::Quota { owner: crate::registry::Owner::named("team"), most: 2 }, 409, None),
             (Refusal::Full { what: "instances", most: 2 }, 409, None),
             (Refusal::Unavailable("loading".into()), 503, None),
         ] {
@@ -192,7 +207,8 @@ mod tests {
         }
         assert_eq!(Problem::from(Denied::WrongToken).status, 401);
         assert_eq!(Problem::from(Denied::NotLoopback).status, 403);
-        assert_eq!(Problem::from(Denied::NotForKeys).status, 403);
+        assert_eq!(Problem::from(Denied::TokenOver).status, 401);
+        assert_eq!(Problem::from(Denied::Lease(60)).field.as_deref(), Some("lease_secs"));
     }
 
     #[test]

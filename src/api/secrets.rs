@@ -2,27 +2,38 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::access::Token;
-use crate::access::key::Key;
+use crate::access::key::{KeyFile, check_key_files};
+use crate::access::{Configured, TokenHash};
 use crate::answer::cookie::{SECRET_OCTETS, Secrets};
-use crate::config::Http;
+use crate::config::{Config, Http};
 use crate::secret;
 
+/// Reads all that the configuration grants.
+pub fn load_configured(config: &Config) -> Result<Configured, String> {
+    Ok(Configured {
+        token: load_token(&config.http)?,
+        keys: load_keys(&config.udp.key_files)?,
+        principals: config.access.principals.clone(),
+    })
+}
+
 /// Reads the token that the HTTP door is configured with, if any.
-pub fn load_token(http: &Http) -> Result<Option<Token>, String> {
+pub fn load_token(http: &Http) -> Result<Option<TokenHash>, String> {
     let Some(path) = &http.token_file else { return Ok(None) };
-    let read = |path: &Path| Token::parse(&secret::read(path)?);
+    let read = |path: &Path| TokenHash::parse(&secret::read(path)?);
     read(path).map(Some).map_err(|reason| said("http.token_file", path, &reason))
 }
 
 /// Reads the keys of the datagram door; one file that cannot be used refuses them all.
-pub fn load_keys(files: &[PathBuf]) -> Result<Vec<Key>, String> {
+pub fn load_keys(files: &[PathBuf]) -> Result<Vec<KeyFile>, String> {
     let read = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let key = secret::read(path).and_then(|text| Key::parse(name, &text));
+        let key = secret::read(path).and_then(|text| KeyFile::parse(name, &text));
         key.map_err(|reason| said("udp.key_files", path, &reason))
     };
-    files.iter().map(read).collect()
+    let keys: Vec<_> = files.iter().map(read).collect::<Result<_, _>>()?;
+    check_key_files(&keys)?;
+    Ok(keys)
 }
 
 /// Reads the secret that DNS cookies are made with, if the configuration names one.
@@ -63,7 +74,7 @@ mod tests {
         let good = file(&dir, "k1.key", &format!("{digits}\r\n"), 0o600);
         let also = file(&dir, "k2.key", &digits, 0o400);
         let keys = load_keys(&[good.clone(), also]).unwrap();
-        assert_eq!(keys.iter().map(Key::id).collect::<Vec<_>>(), ["k1", "k2"]);
+        assert_eq!(keys.iter().map(KeyFile::id).collect::<Vec<_>>(), ["k1", "k2"]);
         for (path, reason) in [
             (file(&dir, "open.key", &digits, 0o640), "chmod 600"),
             (file(&dir, "half.key", "ff", 0o600), "must hold 64 hexadecimal digits"),

@@ -7,6 +7,7 @@ mod backup;
 mod cache;
 mod check_config;
 mod connect;
+mod credentials;
 mod deregister;
 mod doctor;
 mod drain;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::access::Kind;
 use connect::Connect;
 use failure::Failure;
 
@@ -77,6 +79,10 @@ enum Command {
     Query(query::Args),
     /// Show what upstream servers said that is remembered, or forget it
     Cache(cache::Args),
+    /// Make, list and revoke tokens: who may call over HTTP, and what
+    Token(credentials::Args),
+    /// Make, list and revoke keys: who may send signed datagrams, and what
+    Key(credentials::Args),
     /// Look at the machine around a server: ports, resolv.conf, data, clock; say what to do
     Doctor(doctor::Args),
     /// Run a command, listed while it runs and passes its check
@@ -113,6 +119,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Drain(args) => on_runtime(drain::run(connect, args)),
         Command::Override(args) => on_runtime(override_::run(connect, args)),
         Command::Cache(args) => on_runtime(cache::run(connect, args)),
+        Command::Token(args) => on_runtime(credentials::run(connect, Kind::Token, args)),
+        Command::Key(args) => on_runtime(credentials::run(connect, Kind::Key, args)),
         Command::List(args) => on_runtime(list::run(connect, args)),
         Command::Export(args) => on_runtime(export::run(connect, args)),
         Command::Import(args) => on_runtime(import::run(connect, args)),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
+use super::Unguarded;
 use super::error::{Place, Problem};
 use super::raw::{self, Given, List};
 
@@ -38,6 +39,8 @@ pub(super) struct Checker<'a> {
     pub(super) credentials: Option<&'a Path>,
     /// What is wrong.
     pub(super) problems: Vec<Problem>,
+    /// What is wrong if the store does not know anybody either.
+    pub(super) unguarded: Vec<Unguarded>,
 }
 
 impl Checker<'_> {
@@ -172,27 +175,6 @@ impl Checker<'_> {
         {
             let place = self.place_of(given);
             self.problem(place, format!("{key} is empty: {way_out}, or leave the key out"));
-        }
-    }
-
-    /// A door through which the registry can be changed stays on loopback, or knows who knocks.
-    pub(super) fn on_loopback(
-        &mut self,
-        key: &str,
-        listen: &[Placed<SocketAddr>],
-        way_out: &str,
-        insecure: &str,
-    ) {
-        for Placed { place, value } in listen {
-            if value.ip().to_canonical().is_loopback() {
-                continue;
-            }
-            let text = format!(
-                "{key}: {value} is not on loopback, so whoever reaches it could register and \
-                 deregister: {way_out}, listen on 127.0.0.1 or [::1], or let everybody in with \
-                 {insecure} = true"
-            );
-            self.problem(*place, text);
         }
     }
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::Listening;
 use super::check::{Checker, Placed, values};
-use super::raw::{List, RawDns};
+use super::error::Place;
+use super::raw::{Given, List, RawDns};
 use super::sections::PASSED;
 
 /// The doors and their certificate, checked.
@@ -18,12 +19,12 @@ pub(super) struct Encrypted {
 }
 
 impl Checker<'_> {
-    /// The doors with TLS, apart from those without: `dns`, `http` and `udp`.
+    /// The doors with TLS, apart from the others: `dns`, `http`, `udp`, and HTTP with TLS.
     pub(super) fn encrypted(
         &mut self,
         raw: &RawDns,
         passed: &Listening,
-        [dns, http, udp]: [&[Placed<SocketAddr>]; 3],
+        [dns, http, udp, http_tls]: [&[Placed<SocketAddr>]; 4],
     ) -> Encrypted {
         let tls = self.door("dns.tls_listen", &raw.tls_listen, &passed.tls);
         let https = self.door("dns.https_listen", &raw.https_listen, &passed.https);
@@ -31,6 +32,7 @@ impl Checker<'_> {
         for (key, listen) in [("dns.tls_listen", &tls), ("dns.https_listen", &https)] {
             self.apart(key, listen, "dns.listen (TCP)", dns);
             self.apart(key, listen, "http.listen (TCP)", http);
+            self.apart(key, listen, "http.tls_listen", http_tls);
         }
         self.apart("dns.tls_listen", &tls, "dns.https_listen (TCP)", &https);
         self.apart("dns.quic_listen", &quic, "dns.listen (UDP)", dns);
@@ -39,7 +41,10 @@ impl Checker<'_> {
         let key_file = self.secret_path("dns.tls_key_file", &raw.tls_key_file);
         let doors =
             [("dns.tls_listen", &tls), ("dns.https_listen", &https), ("dns.quic_listen", &quic)];
-        self.certificate_is_whole(raw, doors);
+        let door = doors.iter().find_map(|(key, listen)| Some((listen.first()?.place, *key)));
+        let files =
+            [("dns.tls_cert_file", &raw.tls_cert_file), ("dns.tls_key_file", &raw.tls_key_file)];
+        self.certificate_is_whole(door, files);
         Encrypted {
             tls: values(tls),
             https: values(https),
@@ -54,15 +59,11 @@ impl Checker<'_> {
     }
 
     /// A door with TLS needs both files, and one file is of no use without the other.
-    fn certificate_is_whole(
+    pub(super) fn certificate_is_whole(
         &mut self,
-        raw: &RawDns,
-        doors: [(&'static str, &Vec<Placed<SocketAddr>>); 3],
+        door: Option<(Place, &str)>,
+        [cert, key]: [(&str, &Given<String>); 2],
     ) {
-        let mut doors = doors.into_iter();
-        let door = doors.find_map(|(key, listen)| Some((listen.first()?.place, key)));
-        let cert = ("dns.tls_cert_file", &raw.tls_cert_file);
-        let key = ("dns.tls_key_file", &raw.tls_key_file);
         for ((needed, file), (other, other_file)) in [(cert, key), (key, cert)] {
             if file.is_some() {
                 continue;

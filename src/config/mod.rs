@@ -1,10 +1,11 @@
 //! The configuration: a file, read and checked once.
 //!
-//! `raw.rs` has the file as it is written, `check.rs`, `sections.rs`, `encrypted.rs`, `forward.rs` and `upstream.rs` make a
+//! `raw.rs` has the file as it is written, `check.rs`, `sections.rs`, `doors.rs`, `encrypted.rs`, `forward.rs` and `upstream.rs` make a
 //! [`Config`] of it, `report.rs` is what `check-config` says, `reload.rs` what SIGHUP changes. `config.toml` at the top lists every
 //! setting with its default, and a test holds it to that.
 
 mod check;
+mod doors;
 mod encrypted;
 mod error;
 mod forward;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::access::Prefixes;
+use crate::access::{ConfiguredPrincipal, Door, Prefixes};
 use check::Checker;
 pub use error::{ConfigError, Place, Problem};
 pub use report::{Finding, Probes, Report, check_config, writable};
@@ -45,6 +46,12 @@ pub struct Config {
     pub http: Http,
     /// `[udp]`
     pub udp: Udp,
+    /// `[access]`
+    pub access: Access,
+    /// `[audit]`
+    pub audit: Audit,
+    /// Doors that open only if the store knows somebody.
+    pub unguarded: Vec<Unguarded>,
     /// `[lease]`
     pub lease: Lease,
     /// `[answers]`
@@ -133,16 +140,63 @@ impl Dns {
 }
 
 /// The HTTP door.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Http {
     /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
-    /// A file with the bearer token that every call needs.
+    /// A file with the bearer token that may everything.
     pub token_file: Option<PathBuf>,
+    /// Addresses to listen on with TLS; none: there is no such door.
+    pub tls_listen: Vec<SocketAddr>,
+    /// A file with the certificate of the door with TLS, and those between it and its root.
+    pub tls_cert_file: Option<PathBuf>,
+    /// A file with the certificate's private key.
+    pub tls_key_file: Option<PathBuf>,
+    /// A file with the CAs that clients' certificates come from; `None`: clients are not asked for any.
+    pub tls_client_ca_file: Option<PathBuf>,
+    /// A unix socket to listen on as well.
+    pub unix_socket: Option<PathBuf>,
     /// Further host names under which it may be called.
     pub host_names: Vec<String>,
-    /// Listens outside loopback without a token.
+    /// Listens outside loopback while nobody is known.
     pub insecure_no_token: bool,
+    /// Listens outside loopback without TLS.
+    pub insecure_no_tls: bool,
+}
+
+impl Http {
+    /// The files with the certificate and its key, if the door with TLS is there.
+    pub fn certificate_files(&self) -> Option<(&Path, &Path)> {
+        if self.tls_listen.is_empty() {
+            return None;
+        }
+        self.tls_cert_file.as_deref().zip(self.tls_key_file.as_deref())
+    }
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Seconds for which the name of a service that is gone is kept for its owner.
+    pub reserved_secs: u32,
+    /// Who is known by a certificate or as a user of this machine.
+    pub principals: Vec<ConfiguredPrincipal>,
+}
+
+/// Who is told of changes and denials.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// The file that lines are added to.
+    pub file: Option<PathBuf>,
+}
+
+/// A writing door beyond loopback for which the configuration names nobody who may: it opens only if the store does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unguarded {
+    /// Which door.
+    pub door: Door,
+    /// What to tell if nobody is known.
+    pub problem: Problem,
 }
 
 impl Dns {
@@ -176,6 +230,19 @@ pub struct Lease {
     pub min_secs: u32,
     /// The longest term, in seconds.
     pub max_secs: u32,
+}
+
+impl Lease {
+    /// The bounds of somebody whose leases last so many seconds at most.
+    pub fn within(&self, max_lease_secs: Option<u32>) -> Self {
+        let most = max_lease_secs.map_or(self.max_secs, |most| most.min(self.max_secs));
+        let within = |secs: u32| secs.min(most);
+        Self {
+            default_secs: within(self.default_secs),
+            min_secs: within(self.min_secs),
+            max_secs: most,
+        }
+    }
 }
 
 /// How answers are made.
@@ -288,6 +355,8 @@ pub struct Listening {
     pub https: Vec<SocketAddr>,
     /// DNS over QUIC.
     pub quic: Vec<SocketAddr>,
+    /// HTTP with TLS.
+    pub http_tls: Vec<SocketAddr>,
 }
 
 /// What of the environment matters: where data goes if neither flag nor file says so, and where secrets are.
@@ -325,6 +394,19 @@ impl Environment {
 }
 
 impl Config {
+    /// What is wrong if `is_guarded` does not know anybody at a door that the configuration leaves to the store.
+    pub fn check_guarded(
+        &self,
+        file: Option<&Path>,
+        is_guarded: impl Fn(Door) -> bool,
+    ) -> Result<(), ConfigError> {
+        let open = self.unguarded.iter().filter(|unguarded| !is_guarded(unguarded.door));
+        match open.map(|unguarded| unguarded.problem.clone()).collect::<Vec<_>>() {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(ConfigError::new(file, problems)),
+        }
+    }
+
     /// Reads and checks the file at `path`, or takes the defaults without one; `overrides` go before both.
     /// Relative paths in the file are relative to its directory, without a file to the current one; one to a secret
     /// is that of a credential if there is one of the file's name.
@@ -349,7 +431,8 @@ impl Config {
         let mut problems = Vec::new();
         let raw = raw::read(&text, &mut problems);
         let credentials = environment.credentials.as_deref().map(Path::new);
-        let mut checker = Checker { text: &text, directory, credentials, problems };
+        let mut checker =
+            Checker { text: &text, directory, credentials, problems, unguarded: Vec::new() };
         let config = checker.config(raw, overrides, environment);
         match checker.problems {
             problems if problems.is_empty() => Ok(config),

@@ -37,6 +37,8 @@ raw! {
         dns: RawDns,
         http: RawHttp,
         udp: RawUdp,
+        access: RawAccess,
+        audit: RawAudit,
         lease: RawLease,
         answers: RawAnswers,
         rate_limit: RawRateLimit,
@@ -67,13 +69,35 @@ raw! {
     RawHttp {
         listen: List,
         token_file: Given<String>,
+        tls_listen: List,
+        tls_cert_file: Given<String>,
+        tls_key_file: Given<String>,
+        tls_client_ca_file: Given<String>,
+        unix_socket: Given<String>,
         host_names: List,
         insecure_no_token: Given<bool>,
+        insecure_no_tls: Given<bool>,
     }
     RawUdp {
         listen: List,
         key_files: List,
         insecure_unsigned: Given<bool>,
+    }
+    RawAccess {
+        reserved_secs: Given<i64>,
+        principals: BTreeMap<Spanned<String>, RawPrincipal>,
+    }
+    RawPrincipal {
+        verbs: List,
+        services: List,
+        networks: List,
+        max_instances: Given<i64>,
+        max_lease_secs: Given<i64>,
+        certificates: List,
+        users: Given<Vec<Spanned<i64>>>,
+    }
+    RawAudit {
+        file: Given<String>,
     }
     RawLease {
         default_secs: Given<i64>,

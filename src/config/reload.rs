@@ -1,14 +1,16 @@
 //! What SIGHUP changes: the settings that can change while the server runs.
 
+use std::net::SocketAddr;
+
 use super::resolv_conf::reaches;
-use super::{Answers, Config, Dns, Http, Log, Store, Udp};
+use super::{Access, Answers, Audit, Config, Dns, Http, Log, Store, Udp};
 
 impl Config {
     /// What the running configuration (`self`) becomes when the file says `new`, and a line for the log for
     /// each setting that only a restart can change.
     ///
     /// Zones, zone files, the addresses of `ns`, the server's name, answers, limits on them, services, forwarding, leases,
-    /// the token, the keys, the cookies' secret, the certificate and the log's level change. Sockets, threads, the data
+    /// the token, the keys, principals, the cookies' secret, the certificates and the log's level change. Sockets, threads, the data
     /// directory and what a door lets in unasked stay.
     pub fn reload_from(&self, new: &Config) -> (Config, Vec<String>) {
         let mut kept = Vec::new();
@@ -24,8 +26,20 @@ impl Config {
                 tls_key_file: new.dns.tls_key_file.clone(),
                 ..self.dns.clone()
             },
-            http: Http { token_file: new.http.token_file.clone(), ..self.http.clone() },
+            http: Http {
+                token_file: new.http.token_file.clone(),
+                tls_cert_file: new.http.tls_cert_file.clone(),
+                tls_key_file: new.http.tls_key_file.clone(),
+                tls_client_ca_file: new.http.tls_client_ca_file.clone(),
+                ..self.http.clone()
+            },
             udp: Udp { key_files: new.udp.key_files.clone(), ..self.udp.clone() },
+            access: Access {
+                principals: new.access.principals.clone(),
+                reserved_secs: self.access.reserved_secs,
+            },
+            audit: self.audit.clone(),
+            unguarded: self.unguarded.clone(),
             lease: new.lease,
             answers: new.answers,
             rate_limit: new.rate_limit.clone(),
@@ -36,6 +50,7 @@ impl Config {
         };
         self.keep_doors_shut(&mut merged, &mut kept);
         self.keep_a_certificate(&mut merged, &mut kept);
+        self.keep_the_http_certificate(&mut merged, &mut kept);
         self.keep_out_of_a_loop(&mut merged, &mut kept);
         self.note_kept(new, &mut kept);
         (merged, kept)
@@ -44,18 +59,26 @@ impl Config {
     /// A file that is right by itself (on loopback, without a token) must not open a door that still listens
     /// where the old one did.
     fn keep_doors_shut(&self, merged: &mut Config, kept: &mut Vec<String>) {
-        let outside = |listen: &[std::net::SocketAddr]| {
+        let outside = |listen: &[SocketAddr]| {
             listen.iter().any(|address| !address.ip().to_canonical().is_loopback())
         };
-        let Http { listen, token_file, insecure_no_token, .. } = &mut merged.http;
-        if outside(listen) && token_file.is_none() && !*insecure_no_token {
+        let Http { listen, tls_listen, token_file, insecure_no_token, .. } = &mut merged.http;
+        if (outside(listen) || outside(tls_listen))
+            && token_file.is_none()
+            && self.http.token_file.is_some()
+            && !*insecure_no_token
+        {
             token_file.clone_from(&self.http.token_file);
             kept.push(
                 "http.token_file stays until a restart: the HTTP door is not on loopback".into(),
             );
         }
         let Udp { listen, key_files, insecure_unsigned } = &mut merged.udp;
-        if outside(listen) && key_files.is_empty() && !*insecure_unsigned {
+        if outside(listen)
+            && key_files.is_empty()
+            && !self.udp.key_files.is_empty()
+            && !*insecure_unsigned
+        {
             key_files.clone_from(&self.udp.key_files);
             kept.push(
                 "udp.key_files stays until a restart: the datagram door is not on loopback".into(),
@@ -73,6 +96,22 @@ impl Config {
                 "dns.tls_cert_file and dns.tls_key_file stay until a restart: a door needs them"
                     .into(),
             );
+        }
+    }
+
+    /// The same for the HTTP door; and a certificate that clients had to show is asked for until a restart.
+    fn keep_the_http_certificate(&self, merged: &mut Config, kept: &mut Vec<String>) {
+        if self.http.certificate_files().is_some() && merged.http.certificate_files().is_none() {
+            merged.http.tls_cert_file.clone_from(&self.http.tls_cert_file);
+            merged.http.tls_key_file.clone_from(&self.http.tls_key_file);
+            kept.push(
+                "http.tls_cert_file and http.tls_key_file stay until a restart: the door needs them"
+                    .into(),
+            );
+        }
+        if self.http.tls_client_ca_file.is_some() != merged.http.tls_client_ca_file.is_some() {
+            merged.http.tls_client_ca_file.clone_from(&self.http.tls_client_ca_file);
+            kept.push("http.tls_client_ca_file comes and goes with a restart".into());
         }
     }
 
@@ -96,6 +135,9 @@ impl Config {
             dns,
             http,
             udp,
+            access,
+            audit,
+            unguarded: _,
             lease: _,
             answers,
             rate_limit: _,
@@ -124,7 +166,20 @@ impl Config {
             tls_cert_file: _,
             tls_key_file: _,
         } = dns;
-        let Http { listen: http_listen, token_file: _, host_names, insecure_no_token } = http;
+        let Http {
+            listen: http_listen,
+            token_file: _,
+            tls_listen: http_tls_listen,
+            tls_cert_file: _,
+            tls_key_file: _,
+            tls_client_ca_file: _,
+            unix_socket,
+            host_names,
+            insecure_no_token,
+            insecure_no_tls,
+        } = http;
+        let Access { reserved_secs, principals: _ } = access;
+        let Audit { file: audit_file } = audit;
         let Udp { listen: udp_listen, key_files: _, insecure_unsigned } = udp;
         let Store { data_dir } = store;
         let Log { level: _, json } = log;
@@ -148,6 +203,11 @@ impl Config {
             "dns.https_listen": https_listen, new.dns.https_listen;
             "dns.quic_listen": quic_listen, new.dns.quic_listen;
             "http.listen": http_listen, new.http.listen;
+            "http.tls_listen": http_tls_listen, new.http.tls_listen;
+            "http.unix_socket": unix_socket, new.http.unix_socket;
+            "http.insecure_no_tls": insecure_no_tls, new.http.insecure_no_tls;
+            "access.reserved_secs": reserved_secs, new.access.reserved_secs;
+            "audit.file": audit_file, new.audit.file;
             "http.host_names": host_names, new.http.host_names;
             "http.insecure_no_token": insecure_no_token, new.http.insecure_no_token;
             "udp.listen": udp_listen, new.udp.listen;
@@ -232,7 +292,7 @@ mod tests {
     #[test]
     fn a_reload_opens_no_door() {
         let running = load(
-            "http.listen = ['0.0.0.0:80']\nhttp.token_file = '/t'\n\
+            "http.listen = ['0.0.0.0:80']\nhttp.token_file = '/t'\nhttp.insecure_no_tls = true\n\
              udp.listen = ['0.0.0.0:80']\nudp.key_files = ['/k']",
         )
         .unwrap();

@@ -10,11 +10,9 @@ use super::check::{Checker, Number, Placed, values};
 use super::encrypted::Encrypted;
 use super::error::Place;
 use super::forward::Own;
-use super::raw::{
-    Given, RawConfig, RawDns, RawHttp, RawLease, RawLog, RawRateLimit, RawService, RawUdp,
-};
-use super::{Answers, Config, Dns, Http, Lease, Log, RateLimit, ServiceAnswers, Store, Udp};
-use super::{Environment, Overrides, key_id, names};
+use super::raw::{Given, RawConfig, RawDns, RawLease, RawLog, RawRateLimit, RawService};
+use super::{Answers, Audit, Config, Dns, Lease, Log, RateLimit, ServiceAnswers, Store};
+use super::{Environment, Overrides, names};
 use crate::access::{Prefix, Prefixes};
 use crate::nearest;
 use crate::registry::ServiceName;
@@ -58,6 +56,7 @@ numbers! {
     TCP_IDLE_SECS: u64 = "dns.tcp_idle_secs", 1 to 3600, 10;
     // 30 days: whoever wants a longer lease wants one without end.
     DEFAULT_SECS: u32 = "lease.default_secs", 1 to 2592000, 30;
+    RESERVED_SECS: u32 = "access.reserved_secs", 0 to 2592000, 600;
     MIN_SECS: u32 = "lease.min_secs", 1 to 2592000, 2;
     MAX_SECS: u32 = "lease.max_secs", 1 to 2592000, 86400;
     TTL_SECS: u32 = "answers.ttl_secs", 1 to 86400, 5;
@@ -87,14 +86,21 @@ impl Checker<'_> {
         let udp = self.listen("udp.listen", &raw.udp.listen, &above, Some(DOOR_LISTEN));
         self.apart("dns.listen", &dns, "http.listen (TCP)", &http);
         self.apart("dns.listen", &dns, "udp.listen (UDP)", &udp);
-        let encrypted = self.encrypted(&raw.dns, passed, [&dns, &http, &udp]);
+        let above = [(PASSED, &*passed.http_tls)];
+        let http_tls = self.listen("http.tls_listen", &raw.http.tls_listen, &above, None);
+        self.apart("http.tls_listen", &http_tls, "http.listen (TCP)", &http);
+        self.apart("http.tls_listen", &http_tls, "dns.listen (TCP)", &dns);
+        let encrypted = self.encrypted(&raw.dns, passed, [&dns, &http, &udp, &http_tls]);
         let dns = self.dns(&raw.dns, dns, encrypted);
         let own = Own { listen: &dns.all_listen(), zones: &dns.zones };
         let forward = self.forward(&raw.forward, &own);
         Config {
             dns,
-            http: self.http(&raw.http, http),
+            http: self.http(&raw.http, http, http_tls),
             udp: self.udp(&raw.udp, udp),
+            access: self.access(raw.access),
+            audit: Audit { file: self.path("audit.file", &raw.audit.file) },
+            unguarded: std::mem::take(&mut self.unguarded),
             lease: self.lease(&raw.lease),
             answers: Answers {
                 ttl_secs: self.number(&TTL_SECS, &raw.answers.ttl_secs),
@@ -202,59 +208,6 @@ impl Checker<'_> {
         Some(directory)
     }
 
-    fn http(&mut self, raw: &RawHttp, listen: Vec<Placed<SocketAddr>>) -> Http {
-        self.not_empty("http.listen", &raw.listen, &listen, "name an address");
-        let token_file = self.secret_path("http.token_file", &raw.token_file);
-        let insecure_no_token = is_true(&raw.insecure_no_token);
-        if raw.token_file.is_none() && !insecure_no_token {
-            self.on_loopback(
-                "http.listen",
-                &listen,
-                "set http.token_file to a file with a token",
-                "http.insecure_no_token",
-            );
-        }
-        let host_names = match &raw.host_names {
-            Some(given) => self.members("http.host_names", given, names::host),
-            None => Vec::new(),
-        };
-        Http {
-            listen: values(listen),
-            token_file,
-            host_names: values(host_names),
-            insecure_no_token,
-        }
-    }
-
-    fn udp(&mut self, raw: &RawUdp, listen: Vec<Placed<SocketAddr>>) -> Udp {
-        let key_files = match &raw.key_files {
-            Some(given) => self.members("udp.key_files", given, key_file),
-            None => Vec::new(),
-        };
-        let found =
-            |Placed::<PathBuf> { place, value }| Placed { place, value: self.secret_at(&value) };
-        let key_files: Vec<_> = key_files.into_iter().map(found).collect();
-        for (at, key) in key_files.iter().enumerate() {
-            let id = key_id(&key.value);
-            if key_files.iter().take(at).any(|other| key_id(&other.value) == id) {
-                let shown = key.value.display();
-                let text = format!("udp.key_files: {shown} has the key id `{id}` of another file");
-                self.problem(key.place, text);
-            }
-        }
-        let insecure_unsigned = is_true(&raw.insecure_unsigned);
-        let keys_named = raw.key_files.as_ref().is_some_and(|given| !given.get_ref().is_empty());
-        if !keys_named && !insecure_unsigned {
-            self.on_loopback(
-                "udp.listen",
-                &listen,
-                "set udp.key_files to files with keys",
-                "udp.insecure_unsigned",
-            );
-        }
-        Udp { listen: values(listen), key_files: values(key_files), insecure_unsigned }
-    }
-
     fn lease(&mut self, raw: &RawLease) -> Lease {
         let lease = Lease {
             default_secs: self.number(&DEFAULT_SECS, &raw.default_secs),
@@ -339,7 +292,7 @@ impl Checker<'_> {
     }
 }
 
-fn is_true(given: &Given<bool>) -> bool {
+pub(super) fn is_true(given: &Given<bool>) -> bool {
     given.as_ref().is_some_and(|given| *given.get_ref())
 }
 
@@ -351,14 +304,6 @@ fn ns_address(text: &str) -> Result<IpAddr, String> {
         }
         Ok(ip) => Ok(ip),
     }
-}
-
-fn key_file(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    if key_id(&path).is_empty() {
-        return Err("has no name before its first dot, and that is the key's id".into());
-    }
-    Ok(path)
 }
 
 /// Whether `text` is a level, or a list of `target=level` and levels as tracing takes it. A single word that

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::access::Prefix;
+use crate::access::{Pattern, Prefix, Scope, Verb, Verbs};
 
 fn at_home() -> Environment {
     Environment { home: Some("/home/ann".into()), ..Environment::default() }
@@ -62,17 +62,15 @@ pub(super) fn defaults() -> Config {
             tls_cert_file: None,
             tls_key_file: None,
         },
-        http: Http {
-            listen: addresses(&["127.0.0.1:8053"]),
-            token_file: None,
-            host_names: vec![],
-            insecure_no_token: false,
-        },
+        http: Http { listen: addresses(&["127.0.0.1:8053"]), ..Http::default() },
         udp: Udp {
             listen: addresses(&["127.0.0.1:8053"]),
             key_files: vec![],
             insecure_unsigned: false,
         },
+        access: Access { reserved_secs: 600, principals: vec![] },
+        audit: Audit::default(),
+        unguarded: vec![],
         lease: Lease { default_secs: 30, min_secs: 2, max_secs: 86_400 },
         answers: Answers { ttl_secs: 5, max_answers: 0, negative_ttl_secs: 2 },
         rate_limit: RateLimit { responses_per_second: 20_000, exempt: Prefixes::default() },
@@ -119,12 +117,30 @@ fn everything_can_be_set() {
         [http]
         listen = ["0.0.0.0:80"]
         token_file = "token"
+        tls_listen = ["0.0.0.0:8443"]
+        tls_cert_file = "http.pem"
+        tls_key_file = "http.key"
+        tls_client_ca_file = "clients.pem"
+        unix_socket = "http.sock"
         host_names = ["Rollcall.Example."]
         insecure_no_token = true
+        insecure_no_tls = true
         [udp]
         listen = []
         key_files = ["keys/k1.key", "/etc/k2.key"]
         insecure_unsigned = true
+        [access]
+        reserved_secs = 7
+        [access.principals.web-hosts]
+        verbs = ["read", "register"]
+        services = ["web", "web-*"]
+        networks = ["10.2.0.0/16"]
+        max_instances = 100
+        max_lease_secs = 60
+        certificates = ["dns:web-1.example"]
+        users = [1000]
+        [audit]
+        file = "audit.jsonl"
         [lease]
         default_secs = 20
         min_secs = 10
@@ -181,14 +197,37 @@ fn everything_can_be_set() {
         http: Http {
             listen: addresses(&["0.0.0.0:80"]),
             token_file: Some(here("token")),
+            tls_listen: addresses(&["0.0.0.0:8443"]),
+            tls_cert_file: Some(here("http.pem")),
+            tls_key_file: Some(here("http.key")),
+            tls_client_ca_file: Some(here("clients.pem")),
+            unix_socket: Some(here("http.sock")),
             host_names: vec!["rollcall.example".into()],
             insecure_no_token: true,
+            insecure_no_tls: true,
         },
         udp: Udp {
             listen: vec![],
             key_files: vec![here("keys/k1.key"), "/etc/k2.key".into()],
             insecure_unsigned: true,
         },
+        access: Access {
+            reserved_secs: 7,
+            principals: vec![ConfiguredPrincipal {
+                name: "web-hosts".into(),
+                scope: Scope {
+                    verbs: Verbs::of(&[Verb::Read, Verb::Register]),
+                    services: ["web", "web-*"].map(|text| Pattern::parse(text).unwrap()).into(),
+                    networks: [Prefix::parse("10.2.0.0/16").unwrap()].into(),
+                    max_instances: Some(100),
+                    max_lease_secs: Some(60),
+                },
+                certificates: vec!["dns:web-1.example".into()],
+                users: vec![1000],
+            }],
+        },
+        audit: Audit { file: Some(here("audit.jsonl")) },
+        unguarded: vec![],
         lease: Lease { default_secs: 20, min_secs: 10, max_secs: 30 },
         answers: Answers { ttl_secs: 1, max_answers: 8, negative_ttl_secs: 0 },
         rate_limit: RateLimit {
@@ -229,8 +268,10 @@ fn what_is_wrong_is_told_with_its_line() {
         ),
         (
             "[metrics]\nlisten = []",
-            &["line 1: unknown section or key `metrics`; expected one of `dns`, `http`, `udp`, \
-               `lease`, `answers`, `rate_limit`, `services`, `forward`, `store`, `log`"],
+            &[
+                "line 1: unknown section or key `metrics`; expected one of `dns`, `http`, `udp`, `access`, `audit`, \
+               `lease`, `answers`, `rate_limit`, `services`, `forward`, `store`, `log`",
+            ],
         ),
         (
             "dns.nsid = \"a\\u0007\"\nrate_limit.exempt = ['10.0.0.1/8']\ndns.cookie_secret_file = ''",
@@ -323,15 +364,12 @@ fn what_is_wrong_is_told_with_its_line() {
         // Doors.
         (
             "[http]\nlisten = ['127.0.0.1:80', '10.0.0.1:80', '[::ffff:127.0.0.1]:80']",
-            &["line 2: http.listen: 10.0.0.1:80 is not on loopback, so whoever reaches it could \
-               register and deregister: set http.token_file to a file with a token, listen on \
-               127.0.0.1 or [::1], or let everybody in with http.insecure_no_token = true"],
-        ),
-        (
-            "[udp]\nkey_files = []\nlisten = ['[::]:80']",
-            &["line 3: udp.listen: [::]:80 is not on loopback, so whoever reaches it could \
-               register and deregister: set udp.key_files to files with keys, listen on \
-               127.0.0.1 or [::1], or let everybody in with udp.insecure_unsigned = true"],
+            &[
+                "line 2: http.listen: 10.0.0.1:80 is not on loopback, and tokens would cross the network in \
+               the clear: name it in http.tls_listen, with http.tls_cert_file and http.tls_key_file, or, behind a \
+               proxy with TLS or where nobody listens, set http.insecure_no_tls = true; who may call is known by \
+               http.token_file or `rollcall token create`, or everybody may with http.insecure_no_token = true",
+            ],
         ),
         // TOML itself, and several at once, in the order of the lines.
         ("[dns]\n[dns]", &["line 2: duplicate key"]),
@@ -342,7 +380,7 @@ fn what_is_wrong_is_told_with_its_line() {
                 "line 3: log.json must be true or false, not integer `0`",
                 "line 5: dns.workers must be 0 to 256, not -1",
                 "line 6: unknown key `zonedir` in [dns]; did you mean `zone_dir`?",
-                "line 7: unknown section or key `x`; expected one of `dns`, `http`, `udp`, \
+                "line 7: unknown section or key `x`; expected one of `dns`, `http`, `udp`, `access`, `audit`, \
                  `lease`, `answers`, `rate_limit`, `services`, `forward`, `store`, `log`",
             ],
         ),
@@ -360,13 +398,71 @@ fn what_is_wrong_is_told_with_its_line() {
 #[test]
 fn doors_leave_loopback_with_a_secret_or_on_demand() {
     for text in [
-        "[http]\nlisten = ['0.0.0.0:80']\ntoken_file = 't'",
+        "[http]\nlisten = ['0.0.0.0:80']\ntoken_file = 't'\ninsecure_no_tls = true",
+        "[http]\ntls_listen = ['0.0.0.0:443']\ntoken_file = 't'\ntls_cert_file = 'c'\ntls_key_file = 'k'",
         "[http]\nlisten = ['0.0.0.0:80']\ninsecure_no_token = true",
         "[udp]\nlisten = ['0.0.0.0:80']\nkey_files = ['k']",
         "[udp]\nlisten = ['0.0.0.0:80']\ninsecure_unsigned = true",
         "[dns]\nlisten = ['0.0.0.0:53']",
     ] {
-        assert!(load(text).is_ok(), "{text}");
+        let config = load(text).unwrap();
+        assert!(config.check_guarded(None, |_| false).is_ok(), "{text}");
+    }
+    for (text, told) in [
+        (
+            "[http]\nlisten = ['0.0.0.0:80']\ntoken_file = 't'",
+            "config.toml line 2: http.listen: 0.0.0.0:80 is not on loopback, and tokens would cross",
+        ),
+        (
+            "[http]\ntls_listen = ['127.0.0.1:443']",
+            "config.toml line 2: http.tls_listen needs http.tls",
+        ),
+        ("[http]\nlisten = []\nunix_socket = ''", "config.toml line 3: http.unix_socket is empty"),
+        (
+            "[access.principals.config]\nverbs = ['read']\nservices = ['*']",
+            "config.toml line 1: [access.principals] `config` is what the server",
+        ),
+        (
+            "[access.principals.a]\nverbs = ['read']\nservices = ['web*']",
+            "config.toml line 3: access.principals.a.services: `web*` is no pattern",
+        ),
+        (
+            "[access.principals.a]\nverbs = ['read']\nservices = ['web']\ncertificates = ['web.example']",
+            "config.toml line 4: access.principals.a.certificates: `web.example` is no name in a certificate",
+        ),
+        (
+            "[access.principals.a]\nverbs = ['read']\nservices = ['web']\nusers = [7]\n\
+             [access.principals.b]\nverbs = ['read']\nservices = ['web']\nusers = [7]",
+            "config.toml line 5: [access.principals.b] has the user 7 of a: one of them must go",
+        ),
+    ] {
+        let found = load(text).unwrap_err();
+        assert!(found.starts_with(told), "{found}");
+    }
+}
+
+/// Whether anybody is known may be for the store to say.
+#[test]
+fn a_door_beyond_loopback_is_left_to_the_store() {
+    for (text, door, told) in [
+        (
+            "[http]\nlisten = ['127.0.0.1:1', '10.0.0.1:2']\ninsecure_no_tls = true",
+            Door::Http,
+            "f line 2: http.listen: 10.0.0.1:2 is not on loopback, so whoever reaches it could register and \
+             deregister: make a token with `rollcall token create`, set http.token_file",
+        ),
+        (
+            "[udp]\nlisten = ['10.0.0.1:2']",
+            Door::Udp,
+            "f line 2: udp.listen: 10.0.0.1:2 is not on loopback, so whoever reaches it could register and \
+             deregister: make a key with `rollcall key create`, set udp.key_files",
+        ),
+    ] {
+        let config = load(text).unwrap();
+        let found = config.check_guarded(Some(Path::new("f")), |_| false).unwrap_err().to_string();
+        assert!(found.starts_with(told), "{found}");
+        assert!(config.check_guarded(None, |guarded| guarded == door).is_ok());
+        assert!(config.check_guarded(None, |guarded| guarded != door).is_err());
     }
 }
 

@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Ack, COMMIT_BUCKETS, Committed, Gauges, load};
+use super::{Ack, COMMIT_BUCKETS, Committed, Gauges, Settings, load};
+use crate::access::Authorised;
+use crate::audit::Audit;
 use crate::registry::{
     Change, Command, Instance, InstanceId, Outcome, Refusal, Registry, ServiceName,
 };
@@ -30,10 +32,12 @@ pub struct Now {
     pub unix_ms: u64,
 }
 
-/// A command with whom to tell.
+/// A command with who asks it and whom to tell.
 pub struct Job {
     /// What is asked.
     pub command: Command,
+    /// By whom, who may.
+    pub by: Authorised,
     /// Told what became of it.
     pub ack: Ack,
 }
@@ -44,15 +48,20 @@ pub struct Core {
     store: Store,
     view: Arc<View>,
     gauges: Arc<Gauges>,
+    audit: Audit,
     /// Removals of expired instances that are not durable yet. Expiry does not wait for the disk.
     owed: Vec<Change>,
     /// The serial that the store would go on from.
     reserved_serial: u32,
+    /// The time of day at which the last step began, in milliseconds since 1970 UTC.
+    stepped_unix_ms: u64,
 }
 
 /// A command that was decided.
 struct Decided {
     ack: Ack,
+    by: Authorised,
+    verb: &'static str,
     result: Result<Outcome, Refusal>,
     kind: Kind,
 }
@@ -68,14 +77,18 @@ enum Kind {
 
 impl Core {
     /// A registrar over a store that is not loaded yet.
-    pub fn new(store: Store, view: Arc<View>, gauges: Arc<Gauges>) -> Self {
+    pub fn new(store: Store, view: Arc<View>, gauges: Arc<Gauges>, settings: Settings) -> Self {
+        let mut registry = Registry::default();
+        registry.reserve_names_for(settings.reserved_ms);
         Self {
-            registry: Registry::default(),
+            registry,
             store,
             view,
             gauges,
+            audit: settings.audit,
             owed: Vec::new(),
             reserved_serial: 0,
+            stepped_unix_ms: 0,
         }
     }
 
@@ -83,10 +96,13 @@ impl Core {
     pub fn load(
         &mut self,
         now: impl Fn() -> LeaseTime + Send,
+        unix_ms: u64,
         stop: impl Fn() -> bool,
     ) -> Result<Option<Loaded>, StoreError> {
         let Self { registry, store, view, .. } = self;
-        let Some(loaded) = load::load(store, registry, view, now, stop)? else { return Ok(None) };
+        let loaded = load::load(store, registry, view, now, stop)?;
+        let Some(mut loaded) = loaded else { return Ok(None) };
+        loaded.skipped.extend(load::load_claims(store, registry, unix_ms)?);
         self.registry.advance_to(loaded.revision);
         self.reserve_serials();
         self.view.set_loaded();
@@ -98,6 +114,7 @@ impl Core {
     /// The time is asked for again after the commit: a lease begins when its registration is acknowledged.
     pub fn step(&mut self, jobs: Vec<Job>, expired: &[Arc<Cell>], now: impl Fn() -> Now) {
         let began = now();
+        self.stepped_unix_ms = began.unix_ms;
         for cell in expired {
             self.forget(cell, began);
         }
@@ -106,9 +123,9 @@ impl Core {
         let committed = self.commit(&changes, &[]);
         if let Err(reason) = committed {
             self.registry.undo(&changes);
-            self.settle_without_store(decided, &reason, now().lease);
+            self.settle_without_store(decided, &reason, now());
         } else {
-            self.publish(decided, now().lease);
+            self.publish(decided, now());
         }
     }
 
@@ -124,6 +141,11 @@ impl Core {
         if !remaining.is_empty() {
             let _ = self.commit(&[], remaining); // said and counted there; the next flush tries again
         }
+    }
+
+    /// Has the store do something else.
+    pub fn run_errand(&mut self, errand: impl FnOnce(&mut Store)) {
+        errand(&mut self.store);
     }
 
     /// The registry's revision.
@@ -144,7 +166,11 @@ impl Core {
             return;
         }
         let command = Command::Deregister { service: service.clone(), id: id.clone() };
-        if let Ok(outcome) = self.registry.apply(command, now.unix_ms) {
+        let by = Authorised::server();
+        if let Ok(outcome) = self.registry.apply(command, by.actor(), now.unix_ms) {
+            for change in &outcome.changes {
+                self.audit.changed(now.unix_ms, by.by(), "expire", change);
+            }
             self.owed.extend(outcome.changes);
             self.gauges.expiries.add(1);
         }
@@ -155,14 +181,22 @@ impl Core {
             Command::Register { service, id, .. } => Kind::Register(service.clone(), id.clone()),
             _ => Kind::Other,
         };
-        let mut result = self.registry.apply(job.command, now.unix_ms);
+        let (by, verb) = (job.by, job.command.verb());
+        let about =
+            self.audit.is_on().then(|| (job.command.service().clone(), job.command.id().cloned()));
+        let mut result = self.registry.apply(job.command, by.actor(), now.unix_ms);
         if matches!(kind, Kind::Register(..)) {
             result = result.and_then(|outcome| self.refuse_zone_file_names(outcome));
         }
-        if let Ok(outcome) = &result {
-            changes.extend(outcome.changes.iter().cloned());
+        match (&result, about) {
+            (Ok(outcome), _) => changes.extend(outcome.changes.iter().cloned()),
+            (Err(refusal), Some((service, id))) if refusal.is_denial() => {
+                let id = id.as_ref().map(InstanceId::as_str);
+                self.audit.denied(by.by(), verb, Some(service.as_str()), id, &refusal.to_string());
+            }
+            (Err(_), _) => {}
         }
-        Decided { ack: job.ack, result, kind }
+        Decided { ack: job.ack, by, verb, result, kind }
     }
 
     /// A name that a zone file has is the zone file's.
@@ -224,7 +258,13 @@ impl Core {
         remaining: &[(ServiceName, InstanceId, u64)],
     ) -> Result<(), String> {
         let serial = self.reserve_serial();
-        let batch = Batch { changes, remaining, revision: self.registry.revision(), serial };
+        let batch = Batch {
+            changes,
+            remaining,
+            free_since_unix_ms: self.registry.free_since(self.stepped_unix_ms),
+            revision: self.registry.revision(),
+            serial,
+        };
         let began = Instant::now();
         match self.gauges.pulses.waiting(|| self.store.commit(&batch)) {
             Ok(()) => {
@@ -256,10 +296,14 @@ impl Core {
     }
 
     /// Publishes a batch that is durable, and then acknowledges it.
-    fn publish(&mut self, decided: Vec<Decided>, now: LeaseTime) {
+    fn publish(&mut self, decided: Vec<Decided>, now: Now) {
+        let (now, unix_ms) = (now.lease, now.unix_ms);
         let mut edit = self.view.edit(now);
-        for Decided { result, kind, .. } in &decided {
+        for Decided { by, verb, result, kind, .. } in &decided {
             let Ok(outcome) = result else { continue };
+            for change in &outcome.changes {
+                self.audit.changed(unix_ms, by.by(), verb, change);
+            }
             let start = match kind {
                 Kind::Register(..) => LeaseStart::Term,
                 Kind::Other => LeaseStart::AsItIs,
@@ -283,7 +327,7 @@ impl Core {
     }
 
     /// The store refused the batch: what would change nothing is done, the rest is refused.
-    fn settle_without_store(&mut self, decided: Vec<Decided>, reason: &str, now: LeaseTime) {
+    fn settle_without_store(&mut self, decided: Vec<Decided>, reason: &str, now: Now) {
         let settle = |mut decided: Decided| {
             // A refusal too may rest on a change that was undone.
             let certain = decided.result.as_ref().is_ok_and(|outcome| {
@@ -303,7 +347,7 @@ impl Core {
 
     fn acknowledge(&self, decided: Vec<Decided>, now: LeaseTime) {
         let revision = self.registry.revision();
-        for Decided { ack, result, kind } in decided {
+        for Decided { ack, result, kind, .. } in decided {
             ack(result.map(|outcome| {
                 let expires_in_ms = outcome.instance.as_ref().and_then(|instance| match kind {
                     // Its term has just begun.

@@ -42,6 +42,19 @@ pub(super) fn load(
     })
 }
 
+/// Puts back whose the names of services are, when all instances are there; gives what could not be read.
+pub(super) fn load_claims(
+    store: &Store,
+    registry: &mut Registry,
+    now_unix_ms: u64,
+) -> Result<Vec<String>, StoreError> {
+    let (claims, skipped) = store.claims()?;
+    for (service, claim) in claims {
+        registry.restore_claim(&service, claim, now_unix_ms);
+    }
+    Ok(skipped)
+}
+
 /// Reads row by row and hands over parcel by parcel.
 fn read_all(
     store: &mut Store,

@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::registry::{Command, Outcome, Refusal};
+use crate::access::Authorised;
+use crate::audit::Audit;
+use crate::registry::{Actor, Command, Outcome, Refusal};
 use crate::store::{Loaded, Store, StoreError};
 use crate::view::{LeaseTime, View};
 pub use crate::view::{Listed, Renewed, Standing, Summary};
@@ -88,6 +90,15 @@ pub struct Figures {
     pub paused_ms: u64,
 }
 
+/// What the registrar is told once.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// How long the name of a service that is gone is kept for its owner, in milliseconds.
+    pub reserved_ms: u64,
+    /// Told of every change.
+    pub audit: Audit,
+}
+
 /// Upper bounds of the commit durations, in seconds.
 pub const COMMIT_BUCKETS: [f64; 10] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
@@ -102,29 +113,30 @@ impl Registrar {
     pub fn start(
         store: Store,
         view: Arc<View>,
+        settings: Settings,
         loaded: impl FnOnce(Result<Option<Loaded>, StoreError>) + Send + 'static,
     ) -> std::io::Result<(Self, Running)> {
         let shared = Arc::new(Shared::new(view));
-        let running = threads::start(&shared, store, loaded)?;
+        let running = threads::start(&shared, store, settings, loaded)?;
         Ok((Self(shared), running))
     }
 
-    /// Queues a command. `ack` is called from here, with [`Refusal::Unavailable`], if the queue is full.
-    pub fn submit(&self, command: Command, ack: Ack) {
-        if let Err(job) = self.0.push(Job { command, ack }) {
+    /// Queues a command of somebody who may. `ack` is called from here, with [`Refusal::Unavailable`], if the queue is full.
+    pub fn submit(&self, command: Command, by: Authorised, ack: Ack) {
+        if let Err(ack) = self.0.push(Job { command, by, ack }) {
             let reason =
                 "the queue of changes is full, or the server is stopping; ask again in a second";
-            (job.ack)(Err(Refusal::Unavailable(reason.to_owned())));
+            ack(Err(Refusal::Unavailable(reason.to_owned())));
         }
     }
 
     /// Queues a command and waits for what becomes of it.
-    pub async fn change(&self, command: Command) -> Result<Committed, Refusal> {
+    pub async fn change(&self, command: Command, by: Authorised) -> Result<Committed, Refusal> {
         let (sender, receiver) = oneshot::channel();
         let ack = move |result| {
             let _ = sender.send(result); // nobody waits any more: the change stands all the same
         };
-        self.submit(command, Box::new(ack));
+        self.submit(command, by, Box::new(ack));
         let stopping = || Refusal::Unavailable("the server is stopping".to_owned());
         receiver.await.unwrap_or_else(|_| Err(stopping()))
     }
@@ -134,9 +146,22 @@ impl Registrar {
         self.0.push_barrier(Box::new(then));
     }
 
+    /// Has the store do something on the registrar's thread, between two batches, and waits for what comes of it.
+    /// `None`: the server is stopping.
+    pub async fn with_store<T: Send + 'static>(
+        &self,
+        errand: impl FnOnce(&mut Store) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.push_errand(Box::new(move |store| {
+            let _ = sender.send(errand(store)); // nobody waits any more: what was done stands
+        }));
+        receiver.await.ok()
+    }
+
     /// Renews a lease for its term from now.
-    pub fn renew(&self, service: &str, id: &str) -> Renewed {
-        self.renewals().renew(service, id)
+    pub fn renew(&self, service: &str, id: &str, actor: &Actor) -> Renewed {
+        self.renewals().renew(service, id, actor)
     }
 
     /// A batch of renewals from now: the clock is read once for all of them. To be dropped before anything is

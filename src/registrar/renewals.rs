@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use super::Renewed;
 use super::gauges::Gauges;
+use crate::registry::Actor;
 use crate::view;
 
 /// A batch of renewals.
@@ -19,20 +20,21 @@ impl<'a> Renewals<'a> {
         Self { leases, renewed: Cell::new(0), unknown: Cell::new(0), gauges }
     }
 
-    /// Renews a lease for its term.
-    pub fn renew(&self, service: &str, id: &str) -> Renewed {
-        let renewed = self.leases.renew(service, id);
+    /// Renews a lease for its term, if it is the actor's to renew.
+    pub fn renew(&self, service: &str, id: &str, actor: &Actor) -> Renewed {
+        let renewed = self.leases.renew(service, id, actor);
         self.count(renewed);
         renewed
     }
 
-    /// Renews many leases, and hands over with each name what became of it.
+    /// Renews many leases that are the actor's to renew, and hands over with each name what became of it.
     pub fn renew_all<'n, N: AsRef<str>>(
         &self,
         names: &'n [(N, N)],
+        actor: &Actor,
         mut each: impl FnMut(&'n (N, N), Renewed),
     ) {
-        self.leases.renew_all(names, |name, renewed| {
+        self.leases.renew_all(names, actor, |name, renewed| {
             self.count(renewed);
             each(name, renewed);
         });
@@ -42,7 +44,7 @@ impl<'a> Renewals<'a> {
         match renewed {
             Renewed::Renewed(_) => self.renewed.set(self.renewed.get() + 1),
             Renewed::Unknown => self.unknown.set(self.unknown.get() + 1),
-            Renewed::Loading => {}
+            Renewed::Loading | Renewed::NotYours => {}
         }
     }
 }

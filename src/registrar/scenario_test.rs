@@ -11,6 +11,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 
 use super::core::{Core, Job, Now};
 use super::gauges::Gauges;
+use crate::access::Authorised;
 use crate::answer::{Reply, Responder, Transport};
 use crate::registry::{
     Body, Command, Declared, InstanceId, LeaseTerm, Refusal, ServiceName, State, Texts,
@@ -44,9 +45,10 @@ impl World {
         view.set_zones(Zones::build(&settings, Vec::new()).unwrap());
         let store = Store::open(dir.path()).unwrap();
         let store_serial = store.serial().unwrap();
-        let mut core = Core::new(store, view.clone(), Arc::new(Gauges::default()));
+        let mut core =
+            Core::new(store, view.clone(), Arc::new(Gauges::default()), Default::default());
         view.set_serial(store_serial);
-        core.load(|| LeaseTime::from_millis(now), || false).unwrap();
+        core.load(|| LeaseTime::from_millis(now), 1_700_000_000_000 + now, || false).unwrap();
         Self { view, core, now, dir }
     }
 
@@ -76,7 +78,7 @@ impl World {
         let (sender, receiver) = std::sync::mpsc::channel();
         let ack: super::Ack = Box::new(move |result| sender.send(result).unwrap());
         let now = self.times();
-        self.core.step(vec![Job { command, ack }], &[], || now);
+        self.core.step(vec![Job { command, by: Authorised::server(), ack }], &[], || now);
         receiver.recv().unwrap()
     }
 
@@ -141,6 +143,7 @@ impl World {
             ["renew", service, id] => match self.view.renew(service, id, self.times().lease) {
                 Renewed::Renewed(_) => "ok".to_owned(),
                 Renewed::Unknown => "unknown".to_owned(),
+                Renewed::NotYours => "not yours".to_owned(),
                 Renewed::Loading => "loading".to_owned(),
             },
             ["deregister", service, id] => {
@@ -389,7 +392,8 @@ fn a_lease_begins_when_its_registration_is_durable() {
     let mut world = World::new();
     let (sender, receiver) = std::sync::mpsc::channel();
     let ack: super::Ack = Box::new(move |result| sender.send(result).unwrap());
-    let job = Job { command: register("web", "w1", &["lease=2"]), ack };
+    let command = register("web", "w1", &["lease=2"]);
+    let job = Job { command, by: Authorised::server(), ack };
     let (before, calls) = (world.times(), std::cell::Cell::new(0));
     // The clock stands at 0 when the batch is decided and at 1,900 when it is durable.
     let now = || {

@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::clock::TICK_MS;
 use super::core::{Core, Job, Now};
-use super::{Clock, Figures, Gauges, Pulse};
+use super::{Ack, Clock, Figures, Gauges, Pulse, Settings};
 use crate::registry::{InstanceId, ServiceName};
 use crate::store::{Loaded, Store, StoreError};
 use crate::view::{Cell, Place, View};
@@ -21,6 +21,8 @@ use crate::view::{Cell, Place, View};
 const QUEUE: usize = 65_536;
 /// Commands that one commit takes at most: some milliseconds of work, so that the first waits no longer.
 const BATCH: usize = 4_096;
+/// Errands that may wait: whoever asks for one waits for it, and an administrator has one under way.
+const ERRANDS: usize = 64;
 /// How often the lease thread judges. With the wheel's slots of 10 ms a lapse is out after 30 ms at most.
 const TICK: Duration = Duration::from_millis(20);
 /// Shorter pauses are not worth a line in the log.
@@ -51,17 +53,29 @@ struct Queue {
     expired: Vec<Arc<Cell>>,
     /// Called when all that was queued before them is published or refused.
     barriers: Vec<Barrier>,
+    errands: Vec<Errand>,
     closed: bool,
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        let Self { jobs, expired, barriers, errands, closed: _ } = self;
+        jobs.is_empty() && expired.is_empty() && barriers.is_empty() && errands.is_empty()
+    }
 }
 
 /// Called once, on the registrar's thread.
 pub(super) type Barrier = Box<dyn FnOnce() + Send>;
+
+/// Something else that the store is to do.
+pub(super) type Errand = Box<dyn FnOnce(&mut Store) + Send>;
 
 /// What the registrar takes from its queue.
 struct Taken {
     jobs: Vec<Job>,
     expired: Vec<Arc<Cell>>,
     barriers: Vec<Barrier>,
+    errands: Vec<Errand>,
 }
 
 impl Shared {
@@ -75,11 +89,11 @@ impl Shared {
         }
     }
 
-    /// Queues a job; gives it back if there is no room or no thread any more.
-    pub(super) fn push(&self, job: Job) -> Result<(), Job> {
+    /// Queues a job; gives back whom to tell if there is no room or no thread any more.
+    pub(super) fn push(&self, job: Job) -> Result<(), Ack> {
         let mut queue = self.queue.lock();
         if queue.closed || queue.jobs.len() >= QUEUE {
-            return Err(job);
+            return Err(job.ack);
         }
         queue.jobs.push_back(job);
         self.wake.notify_one();
@@ -91,6 +105,15 @@ impl Shared {
         let mut queue = self.queue.lock();
         if !queue.closed {
             queue.barriers.push(barrier);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Queues an errand; it is dropped if there is no thread any more, or too many wait.
+    pub(super) fn push_errand(&self, errand: Errand) {
+        let mut queue = self.queue.lock();
+        if !queue.closed && queue.errands.len() < ERRANDS {
+            queue.errands.push(errand);
             self.wake.notify_one();
         }
     }
@@ -141,7 +164,7 @@ impl Shared {
     /// Waits for work, or until `until`; `None` when there will be no more.
     fn take(&self, until: Instant) -> Option<Taken> {
         let mut queue = self.queue.lock();
-        while queue.jobs.is_empty() && queue.expired.is_empty() && queue.barriers.is_empty() {
+        while queue.is_empty() {
             if queue.closed {
                 return None;
             }
@@ -154,7 +177,8 @@ impl Shared {
         let expired = std::mem::take(&mut queue.expired);
         let all = queue.jobs.is_empty();
         let barriers = if all { std::mem::take(&mut queue.barriers) } else { Vec::new() };
-        Some(Taken { jobs, expired, barriers })
+        let errands = std::mem::take(&mut queue.errands);
+        Some(Taken { jobs, expired, barriers, errands })
     }
 }
 
@@ -182,6 +206,7 @@ impl Running {
 pub(super) fn start(
     shared: &Arc<Shared>,
     store: Store,
+    settings: Settings,
     loaded: impl FnOnce(Result<Option<Loaded>, StoreError>) + Send + 'static,
 ) -> io::Result<Running> {
     let stop_judging = Arc::new(AtomicBool::new(false));
@@ -197,7 +222,7 @@ pub(super) fn start(
     };
     let registrar = {
         let shared = shared.clone();
-        let run = move || run(&shared, store, loaded);
+        let run = move || run(&shared, store, settings, loaded);
         Builder::new().name("registrar".into()).spawn(move || or_abort("registrar", run))?
     };
     Ok(Running { shared: shared.clone(), stop_judging, registrar, judges: [clock, judge] })
@@ -212,9 +237,15 @@ fn or_abort(thread: &str, work: impl FnOnce()) {
     }
 }
 
-fn run(shared: &Shared, store: Store, loaded: impl FnOnce(Result<Option<Loaded>, StoreError>)) {
-    let mut core = Core::new(store, shared.view.clone(), shared.gauges.clone());
-    let result = core.load(|| shared.clock.now(), || shared.is_closed());
+fn run(
+    shared: &Shared,
+    store: Store,
+    settings: Settings,
+    loaded: impl FnOnce(Result<Option<Loaded>, StoreError>),
+) {
+    let mut core = Core::new(store, shared.view.clone(), shared.gauges.clone(), settings);
+    let unix_ms = shared.now().unix_ms;
+    let result = core.load(|| shared.clock.now(), unix_ms, || shared.is_closed());
     let is_loaded = matches!(result, Ok(Some(_)));
     shared.gauges.revision.store(core.revision(), Ordering::Relaxed);
     loaded(result);
@@ -231,6 +262,9 @@ fn run(shared: &Shared, store: Store, loaded: impl FnOnce(Result<Option<Loaded>,
         let taken = shared.gauges.pulses.waiting(|| shared.take(until));
         let Some(taken) = taken else { return };
         core.step(taken.jobs, &taken.expired, || shared.now());
+        for errand in taken.errands {
+            core.run_errand(errand);
+        }
         shared.gauges.revision.store(core.revision(), Ordering::Relaxed);
         for barrier in taken.barriers {
             barrier();

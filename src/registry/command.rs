@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::Owner;
+use super::claims::ClaimChange;
 use super::instance::{Body, Declared, Instance, State};
 use super::names::{InstanceId, Label, ServiceName, Tag};
 
@@ -52,6 +54,42 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The service that it is about.
+    pub fn service(&self) -> &ServiceName {
+        match self {
+            Self::Register { service, .. }
+            | Self::Declare { service, .. }
+            | Self::Override { service, .. }
+            | Self::Deregister { service, .. }
+            | Self::DeregisterService { service } => service,
+        }
+    }
+
+    /// The instance that it is about; `None`: all of the service.
+    pub fn id(&self) -> Option<&InstanceId> {
+        match self {
+            Self::Register { id, .. }
+            | Self::Declare { id, .. }
+            | Self::Override { id, .. }
+            | Self::Deregister { id, .. } => Some(id),
+            Self::DeregisterService { .. } => None,
+        }
+    }
+
+    /// What it is called where people read it.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Register { .. } => "register",
+            Self::Declare { .. } => "declare",
+            Self::Override { override_: Some(_), .. } => "override",
+            Self::Override { override_: None, .. } => "end-override",
+            Self::Deregister { .. } => "deregister",
+            Self::DeregisterService { .. } => "deregister-service",
+        }
+    }
+}
+
 /// One instance before and after a change: what undo, the store, the view and watchers are told.
 #[derive(Debug, Clone)]
 pub struct Change {
@@ -61,6 +99,8 @@ pub struct Change {
     pub after: Option<Arc<Instance>>,
     /// The registry's revision with this change.
     pub revision: u64,
+    /// What becomes of the claim to the service's name, if anything does.
+    pub claim: Option<Box<ClaimChange>>,
 }
 
 impl Change {
@@ -112,6 +152,25 @@ pub enum Refusal {
         /// The line; 0 if it is about the file as a whole.
         line: usize,
     },
+    /// The instance, or one of a service's, is another principal's.
+    NotYours {
+        /// The instance.
+        id: InstanceId,
+    },
+    /// The service's name is another principal's.
+    Claimed {
+        /// The service.
+        service: ServiceName,
+        /// It has no instances now, and is kept for its owner for so many seconds more.
+        reserved_secs: Option<u64>,
+    },
+    /// A principal may have so many instances, and has them.
+    Quota {
+        /// The principal.
+        owner: Owner,
+        /// How many it may have.
+        most: u32,
+    },
     /// A bound of the registry is reached.
     Full {
         /// What there are too many of.
@@ -121,6 +180,23 @@ pub enum Refusal {
     },
     /// The server cannot make changes now, for this reason; the same command may work later.
     Unavailable(String),
+}
+
+impl Refusal {
+    /// Whether it is for want of a right, or of room for one's own.
+    pub fn is_denial(&self) -> bool {
+        match self {
+            Self::NotYours { .. }
+            | Self::Claimed { .. }
+            | Self::Quota { .. }
+            | Self::Full { .. } => true,
+            Self::NotListed
+            | Self::TagIsLabel { .. }
+            | Self::LabelIsTag { .. }
+            | Self::InZoneFile { .. }
+            | Self::Unavailable(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -141,6 +217,23 @@ impl fmt::Display for Refusal {
             }
             Refusal::InZoneFile { name, file, line, .. } => {
                 write!(f, "`{name}` is in the zone file {file}, line {line}")
+            }
+            Refusal::NotYours { id } => {
+                write!(
+                    f,
+                    "the instance `{id}` is another principal's: its owner and administrators may"
+                )
+            }
+            Refusal::Claimed { service, reserved_secs: None } => write!(
+                f,
+                "the service `{service}` is another principal's: a scope must name it to register there"
+            ),
+            Refusal::Claimed { service, reserved_secs: Some(secs) } => write!(
+                f,
+                "the service `{service}` was another principal's, and is kept for it for {secs} s more"
+            ),
+            Refusal::Quota { owner, most } => {
+                write!(f, "`{}` has {most} instances already, the most it may have", owner.name())
             }
             Refusal::Full { what, most } => {
                 write!(f, "there are {most} {what} already, the most there may be")

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::names::{InstanceId, Invalid, Label, PortName, ServiceName, tag_label};
+use super::owner::Owner;
 use super::packed::{Addresses, Reason, Texts};
 
 /// Addresses that an instance may have at most: a reply names each of them.
@@ -238,6 +239,8 @@ pub struct Instance {
     pub declared: Declared,
     /// What an operator declares above it, if so.
     pub override_: Option<Box<Declared>>,
+    /// Who registered it.
+    pub owner: Owner,
     /// When it was first registered: milliseconds since 1970 UTC.
     pub registered_unix_ms: u64,
     /// When it was last changed: milliseconds since 1970 UTC.

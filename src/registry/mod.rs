@@ -7,20 +7,25 @@
 //! they cannot be made so.
 
 pub mod brake;
+mod claims;
 mod command;
 mod instance;
 mod names;
+mod owner;
 mod packed;
 mod service;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use claims::Released;
+pub use claims::{Claim, ClaimChange, MAX_RELEASED};
 pub use command::{Change, Command, Outcome, Refusal};
 pub use instance::{Body, Declared, Instance, LeaseTerm, Protocol, State};
 pub use instance::{MAX_ADDRESSES, MAX_META_OCTETS, MAX_PORTS, MAX_REASON_OCTETS, MAX_TAGS};
 pub use names::{InstanceId, Invalid, Label, PortName, RESERVED, ServiceName, Tag, tag_label};
 pub use names::{MAX_ID_OCTETS, MAX_LABEL_OCTETS, MAX_SERVICE_OCTETS, MAX_TAG_OCTETS};
+pub use owner::{Actor, Owner};
 pub use packed::{Addresses, Reason, Texts};
 use service::Service;
 
@@ -39,6 +44,11 @@ pub struct Registry {
     services: HashMap<ServiceName, Service, Hashing>,
     instances: usize,
     revision: u64,
+    released: Released,
+    /// How long a released name is kept for its owner, in milliseconds.
+    reserved_ms: u64,
+    /// How many instances each owner has; nobody's are not counted.
+    owned: HashMap<Owner, u32, Hashing>,
 }
 
 impl Registry {
@@ -96,37 +106,39 @@ impl Registry {
         self.revision = self.revision.max(revision);
     }
 
-    /// Decides and applies one command; `now` is the time of day in milliseconds since 1970 UTC.
-    pub fn apply(&mut self, command: Command, now_unix_ms: u64) -> Result<Outcome, Refusal> {
+    /// Decides and applies one command on behalf of `actor`; `now_unix_ms` is the time of day since 1970 UTC.
+    ///
+    /// That the actor may do such a thing at all is decided before; here it is whose the instance and the service are.
+    pub fn apply(
+        &mut self,
+        command: Command,
+        actor: &Actor,
+        now_unix_ms: u64,
+    ) -> Result<Outcome, Refusal> {
+        let now = now_unix_ms;
         match command {
             Command::Register { service, id, body, state } => {
-                self.register(service, id, *body, state, now_unix_ms)
+                self.register(Registering { service, id, body: *body, state }, actor, now)
             }
             Command::Declare { service, id, declared } => {
-                self.amend(&service, &id, now_unix_ms, |instance| instance.declared = declared)
+                let before = self.own(&service, &id, actor)?;
+                Ok(self.amend(before, now, |instance| instance.declared = declared))
             }
             Command::Override { service, id, override_ } => {
-                self.amend(&service, &id, now_unix_ms, |instance| {
+                let before = self.get(&service, &id).ok_or(Refusal::NotListed)?.clone();
+                Ok(self.amend(before, now, |instance| {
                     instance.override_ = override_.map(Box::new);
-                })
+                }))
             }
             Command::Deregister { service, id } => {
-                let before = self.get(&service, &id).ok_or(Refusal::NotListed)?.clone();
+                let before = self.own(&service, &id, actor)?;
                 Ok(Outcome {
                     instance: None,
                     created: false,
-                    changes: vec![self.change(Some(before), None)],
+                    changes: vec![self.change(Some(before), None, now)],
                 })
             }
-            Command::DeregisterService { service } => {
-                let all: Vec<_> = self.instances(&service).cloned().collect();
-                if all.is_empty() {
-                    return Err(Refusal::NotListed);
-                }
-                let changes =
-                    all.into_iter().map(|before| self.change(Some(before), None)).collect();
-                Ok(Outcome { instance: None, created: false, changes })
-            }
+            Command::DeregisterService { service } => self.deregister_all(&service, actor, now),
         }
     }
 
@@ -134,19 +146,55 @@ impl Registry {
     pub fn undo(&mut self, changes: &[Change]) {
         for change in changes.iter().rev() {
             self.replace(change.after.as_deref(), change.before.clone());
+            if let Some(claim) = &change.claim {
+                self.put_claim(&change.instance().service, claim.before, 0);
+            }
             self.revision = change.revision - 1;
         }
     }
 
-    fn register(
+    /// The listed instance, if the actor may change it.
+    fn own(
+        &self,
+        service: &ServiceName,
+        id: &InstanceId,
+        actor: &Actor,
+    ) -> Result<Arc<Instance>, Refusal> {
+        let listed = self.get(service, id).ok_or(Refusal::NotListed)?;
+        if actor.may_touch(listed.owner) {
+            Ok(listed.clone())
+        } else {
+            Err(Refusal::NotYours { id: id.clone() })
+        }
+    }
+
+    fn deregister_all(
         &mut self,
-        service: ServiceName,
-        id: InstanceId,
-        body: Body,
-        state: Option<State>,
+        service: &ServiceName,
+        actor: &Actor,
         now: u64,
     ) -> Result<Outcome, Refusal> {
+        let all: Vec<_> = self.instances(service).cloned().collect();
+        if all.is_empty() {
+            return Err(Refusal::NotListed);
+        }
+        if let Some(others) = all.iter().find(|listed| !actor.may_touch(listed.owner)) {
+            return Err(Refusal::NotYours { id: others.id.clone() });
+        }
+        let changes = all.into_iter().map(|before| self.change(Some(before), None, now)).collect();
+        Ok(Outcome { instance: None, created: false, changes })
+    }
+
+    fn register(
+        &mut self,
+        registering: Registering,
+        actor: &Actor,
+        now: u64,
+    ) -> Result<Outcome, Refusal> {
+        let Registering { service, id, body, state } = registering;
         let before = self.get(&service, &id).cloned();
+        self.check_claim(&service, actor, now)?;
+        let owner = self.owner_of(before.as_deref(), &id, actor)?;
         if before.is_none() && self.instances >= MAX_INSTANCES {
             return Err(Refusal::Full { what: "instances", most: MAX_INSTANCES });
         }
@@ -164,6 +212,7 @@ impl Registry {
         if let Some(before) = &before
             && before.body == body
             && before.declared == declared
+            && before.owner == owner
         {
             return Ok(Outcome {
                 instance: Some(before.clone()),
@@ -179,40 +228,73 @@ impl Registry {
             registered_unix_ms: before.as_ref().map_or(now, |before| before.registered_unix_ms),
             changed_unix_ms: now,
             revision: 0,
+            owner,
             service,
             id,
         };
         after.share_label();
         self.share_service(&mut after);
         let created = before.is_none();
-        let change = self.change(before, Some(after));
+        let change = self.change(before, Some(after), now);
         Ok(Outcome { instance: change.after.clone(), created, changes: vec![change] })
+    }
+
+    /// Whose the instance is when the actor has registered it.
+    fn owner_of(
+        &self,
+        before: Option<&Instance>,
+        id: &InstanceId,
+        actor: &Actor,
+    ) -> Result<Owner, Refusal> {
+        let owner = before.map_or(Owner::NOBODY, |before| before.owner);
+        if !actor.may_touch(owner) {
+            return Err(Refusal::NotYours { id: id.clone() });
+        }
+        // What an administrator mends stays its owner's.
+        if owner != Owner::NOBODY {
+            return Ok(owner);
+        }
+        match actor.max_instances {
+            Some(most) if self.owned.get(&actor.owner).is_some_and(|has| *has >= most) => {
+                Err(Refusal::Quota { owner: actor.owner, most })
+            }
+            Some(0) => Err(Refusal::Quota { owner: actor.owner, most: 0 }),
+            _ => Ok(actor.owner),
+        }
     }
 
     fn amend(
         &mut self,
-        service: &ServiceName,
-        id: &InstanceId,
+        before: Arc<Instance>,
         now: u64,
         amend: impl FnOnce(&mut Instance),
-    ) -> Result<Outcome, Refusal> {
-        let before = self.get(service, id).ok_or(Refusal::NotListed)?.clone();
+    ) -> Outcome {
         let mut after = Instance::clone(&before);
         amend(&mut after);
         if after == *before {
-            return Ok(Outcome { instance: Some(before), created: false, changes: Vec::new() });
+            return Outcome { instance: Some(before), created: false, changes: Vec::new() };
         }
         after.changed_unix_ms = now;
-        let change = self.change(Some(before), Some(after));
-        Ok(Outcome { instance: change.after.clone(), created: false, changes: vec![change] })
+        let change = self.change(Some(before), Some(after), now);
+        Outcome { instance: change.after.clone(), created: false, changes: vec![change] }
     }
 
-    fn change(&mut self, before: Option<Arc<Instance>>, after: Option<Instance>) -> Change {
+    fn change(
+        &mut self,
+        before: Option<Arc<Instance>>,
+        after: Option<Instance>,
+        now: u64,
+    ) -> Change {
         self.revision += 1;
         let revision = self.revision;
         let after = after.map(|instance| Arc::new(Instance { revision, ..instance }));
+        let named = after.as_ref().or(before.as_ref());
+        let service = named.map(|instance| (instance.service.clone(), instance.owner));
+        let claim_before = service.as_ref().and_then(|(service, _)| self.claim(service, now));
         self.replace(before.as_deref(), after.clone());
-        Change { before, after, revision }
+        let claim = service
+            .and_then(|(service, owner)| self.settle_claim(&service, owner, claim_before, now));
+        Change { before, after, revision, claim: claim.map(Box::new) }
     }
 
     /// The one place where instances come and go.
@@ -225,15 +307,38 @@ impl Registry {
             if service.is_empty() && after.is_none() {
                 self.services.remove(&before.service);
             }
+            self.disown(before.owner);
         }
         if let Some(after) = after {
+            if after.owner != Owner::NOBODY {
+                *self.owned.entry(after.owner).or_default() += 1;
+            }
             self.services.entry(after.service.clone()).or_default().insert(after);
             self.instances += 1;
         }
     }
+
+    fn disown(&mut self, owner: Owner) {
+        if let Some(count) = self.owned.get_mut(&owner) {
+            *count -= 1;
+            if *count == 0 {
+                self.owned.remove(&owner);
+            }
+        }
+    }
+}
+
+/// A registration that is being decided on.
+struct Registering {
+    service: ServiceName,
+    id: InstanceId,
+    body: Body,
+    state: Option<State>,
 }
 
 #[cfg(test)]
 mod model_test;
+#[cfg(test)]
+mod owner_test;
 #[cfg(test)]
 mod tests;

@@ -255,7 +255,7 @@ proptest! {
                 model = undone.first().map_or(model, |(_, before)| before.clone());
             } else {
                 let before = model.clone();
-                let result = registry.apply(command(op), 1);
+                let result = registry.apply(command(op), &Actor::ANYBODY, 1);
                 prop_assert_eq!(result.is_ok(), model.apply(op), "{:?}: {:?}", op, result);
                 history.push((result.map(|outcome| outcome.changes).unwrap_or_default(), before));
             }

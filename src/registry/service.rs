@@ -8,12 +8,14 @@ use std::sync::Arc;
 use super::command::Refusal;
 use super::instance::{Body, Instance};
 use super::names::{InstanceId, Label, Tag, tag_label};
-use super::{Hashing, MAX_INSTANCES_A_SERVICE};
+use super::{Hashing, MAX_INSTANCES_A_SERVICE, Owner};
 
 /// The instances of one service. Their labels and the labels of their tags share one level of names, so no
 /// label may be both.
 #[derive(Debug, Default)]
 pub(super) struct Service {
+    /// Whose its name is.
+    pub(super) owner: Owner,
     instances: BTreeSet<ById>,
     /// Who has which label, where that is not the id.
     labels: BTreeMap<Label, InstanceId>,

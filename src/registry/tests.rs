@@ -29,14 +29,14 @@ fn declare(instance: &str, state: State) -> Command {
 #[test]
 fn an_identical_registration_changes_nothing() {
     let mut registry = Registry::default();
-    let first = registry.apply(register("web", "w1", 80, &["blue"]), 1).unwrap();
+    let first = registry.apply(register("web", "w1", 80, &["blue"]), &Actor::ANYBODY, 1).unwrap();
     assert!(first.created);
     assert_eq!(registry.revision(), 1);
-    let again = registry.apply(register("web", "w1", 80, &["blue"]), 2).unwrap();
+    let again = registry.apply(register("web", "w1", 80, &["blue"]), &Actor::ANYBODY, 2).unwrap();
     assert!(!again.created && again.changes.is_empty());
     assert_eq!(again.instance, first.instance);
     assert_eq!(registry.revision(), 1);
-    let changed = registry.apply(register("web", "w1", 81, &["blue"]), 3).unwrap();
+    let changed = registry.apply(register("web", "w1", 81, &["blue"]), &Actor::ANYBODY, 3).unwrap();
     assert_eq!((changed.created, changed.changes.len(), registry.revision()), (false, 1, 2));
     let instance = changed.instance.unwrap();
     assert_eq!(
@@ -48,34 +48,42 @@ fn an_identical_registration_changes_nothing() {
 #[test]
 fn a_registration_without_a_state_leaves_it_and_an_override_stays_above() {
     let mut registry = Registry::default();
-    registry.apply(register("web", "w1", 80, &[]), 1).unwrap();
-    registry.apply(declare("w1", State::Draining), 1).unwrap();
+    registry.apply(register("web", "w1", 80, &[]), &Actor::ANYBODY, 1).unwrap();
+    registry.apply(declare("w1", State::Draining), &Actor::ANYBODY, 1).unwrap();
     let override_ = Some(Declared::parse(State::Down, "broken").unwrap());
     let (web, w1) = (service("web"), id("w1"));
     let command = Command::Override { service: web.clone(), id: w1.clone(), override_ };
-    registry.apply(command, 1).unwrap();
-    let again = registry.apply(register("web", "w1", 80, &[]), 1).unwrap();
+    registry.apply(command, &Actor::ANYBODY, 1).unwrap();
+    let again = registry.apply(register("web", "w1", 80, &[]), &Actor::ANYBODY, 1).unwrap();
     assert!(again.changes.is_empty());
-    let instance = registry.apply(register("web", "w1", 81, &[]), 1).unwrap().instance.unwrap();
+    let instance = registry
+        .apply(register("web", "w1", 81, &[]), &Actor::ANYBODY, 1)
+        .unwrap()
+        .instance
+        .unwrap();
     assert_eq!((instance.declared.state, instance.state()), (State::Draining, State::Down));
     let command = Command::Override { service: web, id: w1, override_: None };
-    let instance = registry.apply(command, 1).unwrap().instance.unwrap();
+    let instance = registry.apply(command, &Actor::ANYBODY, 1).unwrap().instance.unwrap();
     assert_eq!(instance.state(), State::Draining);
 }
 
 #[test]
 fn a_tag_and_a_label_are_never_the_same_name() {
     let mut registry = Registry::default();
-    registry.apply(register("web", "blue", 80, &["v1"]), 1).unwrap();
-    let refused = registry.apply(register("web", "w2", 80, &["Blue"]), 1).unwrap_err();
+    registry.apply(register("web", "blue", 80, &["v1"]), &Actor::ANYBODY, 1).unwrap();
+    let refused =
+        registry.apply(register("web", "w2", 80, &["Blue"]), &Actor::ANYBODY, 1).unwrap_err();
     assert!(matches!(refused, Refusal::TagIsLabel { .. }), "{refused}");
-    let refused = registry.apply(register("web", "v1", 80, &[]), 1).unwrap_err();
+    let refused = registry.apply(register("web", "v1", 80, &[]), &Actor::ANYBODY, 1).unwrap_err();
     assert!(matches!(refused, Refusal::LabelIsTag { .. }), "{refused}");
-    let refused = registry.apply(register("web", "self", 80, &["self"]), 1).unwrap_err();
+    let refused =
+        registry.apply(register("web", "self", 80, &["self"]), &Actor::ANYBODY, 1).unwrap_err();
     assert!(matches!(refused, Refusal::TagIsLabel { .. }), "{refused}");
-    registry.apply(register("api", "v1", 80, &["blue"]), 1).expect("another service's names");
-    registry.apply(register("web", "blue", 80, &[]), 1).unwrap();
-    registry.apply(register("web", "v1", 80, &[]), 1).expect("the tag is gone");
+    registry
+        .apply(register("api", "v1", 80, &["blue"]), &Actor::ANYBODY, 1)
+        .expect("another service's names");
+    registry.apply(register("web", "blue", 80, &[]), &Actor::ANYBODY, 1).unwrap();
+    registry.apply(register("web", "v1", 80, &[]), &Actor::ANYBODY, 1).expect("the tag is gone");
     assert_eq!(registry.revision(), 4, "refusals have none");
 }
 
@@ -83,11 +91,18 @@ fn a_tag_and_a_label_are_never_the_same_name() {
 fn labels_are_unique_and_stay() {
     let mut registry = Registry::default();
     let label = |outcome: Outcome| outcome.instance.unwrap().label.to_string();
-    let slug = label(registry.apply(register("web", "Web 1", 80, &[]), 1).unwrap());
-    let taken = label(registry.apply(register("web", &slug, 80, &[]), 1).unwrap());
+    let slug =
+        label(registry.apply(register("web", "Web 1", 80, &[]), &Actor::ANYBODY, 1).unwrap());
+    let taken = label(registry.apply(register("web", &slug, 80, &[]), &Actor::ANYBODY, 1).unwrap());
     assert_ne!(taken, slug);
-    assert_eq!(label(registry.apply(register("web", "Web 1", 81, &[]), 1).unwrap()), slug);
-    assert_eq!(label(registry.apply(register("web", &slug, 81, &[]), 1).unwrap()), taken);
+    assert_eq!(
+        label(registry.apply(register("web", "Web 1", 81, &[]), &Actor::ANYBODY, 1).unwrap()),
+        slug
+    );
+    assert_eq!(
+        label(registry.apply(register("web", &slug, 81, &[]), &Actor::ANYBODY, 1).unwrap()),
+        taken
+    );
 }
 
 #[test]
@@ -100,7 +115,7 @@ fn what_is_not_listed_cannot_be_changed() {
         Command::Deregister { service: web.clone(), id: w1 },
         Command::DeregisterService { service: web },
     ] {
-        assert_eq!(registry.apply(command, 1).unwrap_err(), Refusal::NotListed);
+        assert_eq!(registry.apply(command, &Actor::ANYBODY, 1).unwrap_err(), Refusal::NotListed);
     }
     assert_eq!(registry.revision(), 0);
 }
@@ -108,8 +123,8 @@ fn what_is_not_listed_cannot_be_changed() {
 #[test]
 fn undo_takes_everything_back() {
     let mut registry = Registry::default();
-    registry.apply(register("web", "w1", 80, &["blue"]), 1).unwrap();
-    registry.apply(register("web", "w2", 80, &[]), 1).unwrap();
+    registry.apply(register("web", "w1", 80, &["blue"]), &Actor::ANYBODY, 1).unwrap();
+    registry.apply(register("web", "w2", 80, &[]), &Actor::ANYBODY, 1).unwrap();
     let before = registry.get(&service("web"), &id("w1")).cloned();
     let mut changes = Vec::new();
     for command in [
@@ -118,11 +133,11 @@ fn undo_takes_everything_back() {
         Command::DeregisterService { service: service("web") },
         register("web", "blue", 80, &[]),
     ] {
-        changes.extend(registry.apply(command, 2).unwrap().changes);
+        changes.extend(registry.apply(command, &Actor::ANYBODY, 2).unwrap().changes);
     }
     registry.undo(&changes);
     assert_eq!((registry.revision(), registry.len()), (2, 2));
     assert_eq!(registry.get(&service("web"), &id("w1")).cloned(), before);
-    let refused = registry.apply(register("web", "blue", 80, &[]), 3).unwrap_err();
+    let refused = registry.apply(register("web", "blue", 80, &[]), &Actor::ANYBODY, 3).unwrap_err();
     assert!(matches!(refused, Refusal::LabelIsTag { .. }), "the tag is back: {refused}");
 }

@@ -19,14 +19,13 @@ use super::encrypted::{self, Encrypted};
 use super::forward::{self, Forwarding};
 use super::https_quic;
 use super::sockets::Sockets;
-use crate::access::key::Keys;
-use crate::access::{Access, Action, Principal};
+use crate::access::Access;
 use crate::answer::clients::Clients;
 use crate::answer::{Recursion, Responder};
-use crate::api::datagram::{self, Asked, Verb};
-use crate::api::{self, Api, http, secrets};
+use crate::api::{self, Api, datagram, http};
+use crate::audit::Audit;
 use crate::config::{Config, Lease, Live};
-use crate::dns::forward::forwarder::Parts;
+use crate::dns::forward::forwarder;
 use crate::net::defer::Defer;
 use crate::net::replier::Replier;
 use crate::net::tls::{Certificates, server_config};
@@ -52,7 +51,7 @@ pub(super) struct Doors {
     waiting: Vec<Weak<UdpSocket>>,
     tasks: Vec<Task<()>>,
     access: Arc<Access>,
-    keys: Arc<Keys>,
+    audit: Audit,
     bounds: Arc<RwLock<Lease>>,
     forwarding: Arc<Forwarding>,
     clients: Arc<Clients>,
@@ -60,21 +59,25 @@ pub(super) struct Doors {
     certificates: Option<Certificates>,
 }
 
+/// What doors are made of.
+pub(super) struct Parts<'a> {
+    pub(super) live: &'a Arc<Live>,
+    pub(super) view: &'a Arc<View>,
+    pub(super) registrar: &'a Registrar,
+    pub(super) access: Arc<Access>,
+    pub(super) audit: Audit,
+    pub(super) runtime: &'a Runtime,
+}
+
 impl Doors {
     /// Opens all doors: DNS answers from now on, also while the registry is being loaded.
     pub(super) fn open(
         sockets: Sockets,
-        live: &Arc<Live>,
-        view: &Arc<View>,
-        registrar: &Registrar,
-        runtime: &Runtime,
+        parts: Parts<'_>,
         is_restart: bool,
     ) -> Result<Self, String> {
+        let Parts { live, view, registrar, access, audit, runtime } = parts;
         let config = live.get();
-        let token = secrets::load_token(&config.http)?;
-        let access = Arc::new(Access::new(token, config.http.insecure_no_token));
-        let keys = Keys::default();
-        keys.replace(secrets::load_keys(&config.udp.key_files)?)?;
         let (close_http, http_closing) = watch::channel(false);
         let figures = Arc::new(Mutex::new(Figures::new(registrar.clone())));
         let recursion = Arc::new(Shared::new(Recursion::default()));
@@ -95,7 +98,7 @@ impl Doors {
             waiting: Vec::new(),
             tasks: Vec::new(),
             access,
-            keys: Arc::new(keys),
+            audit,
             bounds: Arc::new(RwLock::new(config.lease)),
             forwarding,
             clients: treated.clone(),
@@ -127,16 +130,21 @@ impl Doors {
         doors
             .open_https_and_quic(encrypted, &config, registrar, runtime, &figures, responder)
             .map_err(|error| start("HTTPS or QUIC", &error))?;
-        let door =
-            datagram::Door::new(doors.datagram_settings(&config, is_restart), registrar.clone());
+        let door = datagram::Door::new(doors.datagram_settings(is_restart), registrar.clone());
         figures.lock().datagram = Some(door.clone());
         let threads = datagram::serve::serve(sockets.datagram, &door, &doors.stop);
         doors.threads.extend(threads.map_err(|error| start("datagram", &error))?);
         let connections = http::Connections::default();
         figures.lock().http = Some(connections.clone());
         let scrape = Arc::new(move || figures.lock().sources());
-        let api =
-            Api::new(registrar.clone(), doors.access.clone(), live.clone(), recursion, scrape);
+        let api = Api::new(
+            registrar.clone(),
+            doors.access.clone(),
+            doors.audit.clone(),
+            live.clone(),
+            recursion,
+            scrape,
+        );
         let serving =
             http::serve(sockets.http, api::router(Arc::new(api)), connections, http_closing);
         doors.tasks.push(runtime.spawn(async move {
@@ -220,25 +228,15 @@ impl Doors {
         Ok(())
     }
 
-    fn datagram_settings(&self, config: &Config, is_restart: bool) -> datagram::Settings {
-        let access = self.access.clone();
-        let authorise = move |asked: &Asked<'_>| {
-            let principal = match asked.key {
-                Some(_) => Principal::Key,
-                None => Principal::Anonymous,
-            };
-            let action = if asked.verb == Verb::Renew { Action::Renew } else { Action::Own };
-            access.authorise(&principal, action).map_err(|denied| denied.to_string().into())
-        };
+    fn datagram_settings(&self, is_restart: bool) -> datagram::Settings {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         // What an earlier run took is not remembered, so nothing from before the start is taken. A first run
         // has nothing to fear, and takes the whole window.
         let start = if is_restart { now } else { Duration::ZERO };
         datagram::Settings {
-            keys: self.keys.clone(),
+            access: self.access.clone(),
+            audit: self.audit.clone(),
             lease: self.bounds.clone(),
-            insecure_unsigned: config.udp.insecure_unsigned,
-            authorise: Box::new(authorise),
             start_unix_ms: u64::try_from(start.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -257,8 +255,8 @@ impl Doors {
         self.access.clone()
     }
 
-    pub(super) fn keys(&self) -> Arc<Keys> {
-        self.keys.clone()
+    pub(super) fn audit(&self) -> Audit {
+        self.audit.clone()
     }
 
     pub(super) fn forwarding(&self) -> Arc<Forwarding> {
@@ -311,7 +309,7 @@ fn open_forwarding(
     responder: impl FnMut(usize) -> Responder,
 ) -> Arc<Forwarding> {
     let clock = registrar.clock();
-    let parts = Parts {
+    let parts = forwarder::Parts {
         runtime: runtime.handle().clone(),
         view: view.clone(),
         recursion: recursion.clone(),

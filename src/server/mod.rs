@@ -2,11 +2,13 @@
 //!
 //! [`run`] reads top down as a server's life: configuration, sockets, store, threads, signals, stop.
 
+mod access;
 mod clients;
 mod doors;
 mod doors_figures;
 mod encrypted;
 mod forward;
+mod granting;
 mod https_quic;
 mod notify;
 mod passed;
@@ -26,20 +28,20 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use crate::access::key::Keys;
 use crate::api::{http, secrets};
+use crate::audit::Writing;
 use crate::config::{self, Config, Listening, Overrides, Probes};
 use crate::dns::forward::exchange::udp::SOCKETS_MOST;
 use crate::net;
 use crate::net::holder::{self, bind_error};
 use crate::net::passed::Passed;
 use crate::net::tls::Dates;
-use crate::registrar::{Registrar, Running};
+use crate::registrar::{Registrar, Running, Settings};
 use crate::registry::Protocol;
 use crate::store::{DataDir, Loaded, Store, StoreError};
 use crate::view::{LeaseTime, View};
 use crate::{store, telemetry};
-use doors::Doors;
+use doors::{Doors, Parts};
 use notify::Notify;
 use passed::PassedSockets;
 use reload::Reloader;
@@ -143,12 +145,13 @@ pub fn check(given: &Given) -> Vec<String> {
     if let Ok(config) = &config
         && problems.is_empty()
     {
-        problems.extend(secrets::load_token(&config.http).err());
         let cookies = config.dns.cookie_secret_file.as_deref();
         problems.extend(secrets::load_cookie_secret(cookies).err());
-        let keys = secrets::load_keys(&config.udp.key_files);
-        problems.extend(keys.and_then(|keys| Keys::default().replace(keys)).err());
         problems.extend(encrypted::read_certificates(&config.dns).err());
+        match store::grants_of(&config.store.data_dir) {
+            Ok(grants) => problems.extend(access::problem(config, given.config.as_deref(), grants)),
+            Err(error) => problems.push(error.to_string()),
+        }
         problems.extend(store_problem(&config.store.data_dir));
     }
     problems
@@ -203,6 +206,8 @@ pub fn backup(given: &Given, file: &Path, overwrite: bool) -> Result<usize, Stri
     store::backup(&config.store.data_dir, file, overwrite).map_err(|error| error.to_string())
 }
 
+pub use granting::{grant, grants, revoke};
+
 /// What comes of loading the registry.
 type Loading = oneshot::Receiver<Result<Option<Loaded>, StoreError>>;
 
@@ -213,6 +218,7 @@ struct Server {
     reloader: Arc<Reloader>,
     herald: Herald,
     supervision: Supervision,
+    audit: Option<Writing>,
     // Held until the end: a second server must not come onto the directory.
     _data_dir: DataDir,
 }
@@ -242,9 +248,18 @@ impl Server {
         let live = Arc::new(config::Live::new(config));
         view.set_settings(zones::settings(&live.get()), LeaseTime::default());
         let no_threads = |error| format!("no threads can be started: {error}");
+        let config = live.get();
+        let access = access::build(&config, given.config.as_deref(), &store)?;
+        let (audit, writing) = access::open_audit(&config)?;
+        let settings = Settings {
+            reserved_ms: u64::from(config.access.reserved_secs) * 1000,
+            audit: audit.clone(),
+        };
         let (registrar, running) =
-            Registrar::start(store, view.clone(), tell).map_err(no_threads)?;
-        let doors = Doors::open(sockets, &live, &view, &registrar, runtime, is_restart)?;
+            Registrar::start(store, view.clone(), settings, tell).map_err(no_threads)?;
+        let parts =
+            Parts { live: &live, view: &view, registrar: &registrar, access, audit, runtime };
+        let doors = Doors::open(sockets, parts, is_restart)?;
         let watched = Watched {
             live: live.clone(),
             registrar: registrar.clone(),
@@ -261,7 +276,9 @@ impl Server {
         };
         let reloader = Arc::new(Reloader::new(given, live, view, registrar, &doors));
         let registrar = running;
-        let server = Self { doors, registrar, reloader, herald, supervision, _data_dir: data_dir };
+        let audit = writing;
+        let server =
+            Self { doors, registrar, reloader, herald, supervision, audit, _data_dir: data_dir };
         Ok((server, loaded))
     }
 
@@ -273,6 +290,9 @@ impl Server {
             drop(self.supervision);
             self.doors.close(&runtime);
             self.registrar.stop();
+            if let Some(audit) = self.audit {
+                audit.end();
+            }
             runtime.shutdown_background();
             let _ = sender.send(());
         });

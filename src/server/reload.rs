@@ -12,9 +12,9 @@ use super::encrypted::reload_certificates;
 use super::forward::Forwarding;
 use super::{Given, clients, zones};
 use crate::access::Access;
-use crate::access::key::Keys;
 use crate::answer::clients::Clients;
 use crate::api::secrets;
+use crate::audit::Audit;
 use crate::config::{Config, Lease, Live};
 use crate::net::tls::Certificates;
 use crate::registrar::Registrar;
@@ -29,7 +29,7 @@ pub(super) struct Reloader {
     view: Arc<View>,
     registrar: Registrar,
     access: Arc<Access>,
-    keys: Arc<Keys>,
+    audit: Audit,
     bounds: Arc<RwLock<Lease>>,
     forwarding: Arc<Forwarding>,
     clients: Arc<Clients>,
@@ -52,7 +52,7 @@ impl Reloader {
             view,
             registrar,
             access: doors.access(),
-            keys: doors.keys(),
+            audit: doors.audit(),
             bounds: doors.bounds(),
             forwarding: doors.forwarding(),
             clients: doors.clients(),
@@ -141,14 +141,13 @@ impl Reloader {
     }
 
     fn reload_secrets(&self, config: &Config) {
-        match secrets::load_token(&config.http) {
-            Ok(token) => self.access.reload(token),
-            Err(reason) => tracing::error!("the token stays as it was: {reason}"),
+        match secrets::load_configured(config) {
+            Ok(configured) => self.access.configure(configured),
+            Err(reason) => {
+                tracing::error!("token, keys and principals stay as they were: {reason}");
+            }
         }
-        let keys = secrets::load_keys(&config.udp.key_files);
-        if let Err(reason) = keys.and_then(|keys| self.keys.replace(keys)) {
-            tracing::error!("the keys stay as they were: {reason}");
-        }
+        self.audit.reopen();
         if let Some(certificates) = &self.certificates {
             reload_certificates(certificates, &config.dns);
         }

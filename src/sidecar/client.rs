@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::error::ClientError;
 use super::http::{CALL_TIMEOUT, Http, Reply, Trouble};
 use super::messages::{
-    CacheFlushed, CacheStats, Declared, Listed, Page, Registered, Registration, Renewed,
-    RenewedMany, State, Summary,
+    CacheFlushed, CacheStats, Creation, Declared, Issued, Listed, Page, Principal, Registered,
+    Registration, Renewed, RenewedMany, State, Summary,
 };
 use super::url::{segment, server_base};
 
@@ -133,6 +133,29 @@ impl Client {
     pub async fn flush_cache(&self, name: &str, subtree: bool) -> Result<CacheFlushed> {
         let path = format!("/api/v1/cache/{}?subtree={subtree}", segment(name));
         self.read(&self.call(Method::DELETE, &path, None).await?)
+    }
+
+    /// Makes a token (`tokens`) or a key (`keys`) for a principal.
+    pub async fn create(&self, kind: &str, principal: &str, creation: &Creation) -> Result<Issued> {
+        let path = format!("/api/v1/principals/{}/{kind}", segment(principal));
+        self.read(&self.call(Method::POST, &path, Some(json(creation)?)).await?)
+    }
+
+    /// Takes a token (`tokens`) or a key (`keys`) away.
+    pub async fn revoke(&self, kind: &str, id: &str) -> Result<()> {
+        let path = format!("/api/v1/{kind}/{}", segment(id));
+        self.call(Method::DELETE, &path, None).await.map(drop)
+    }
+
+    /// The principals, with their tokens and keys.
+    pub async fn principals(&self) -> Result<Vec<Principal>> {
+        #[derive(Deserialize)]
+        struct Body {
+            principals: Vec<Principal>,
+        }
+        let reply = self.call(Method::GET, "/api/v1/principals", None).await?;
+        let body: Body = self.read(&reply)?;
+        Ok(body.principals)
     }
 
     /// One page of the services, from the beginning or from where the page before it said.

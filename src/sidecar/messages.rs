@@ -285,3 +285,71 @@ mod tests {
         }
     }
 }
+
+/// What a principal may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// `read`, `register`, `override`, `admin`.
+    pub verbs: Vec<String>,
+    /// Names of services, patterns, or `*`.
+    pub services: Vec<String>,
+    /// Networks of its instances' addresses; none: any.
+    #[serde(default)]
+    pub networks: Vec<String>,
+    /// Instances that it may have at most.
+    pub max_instances: Option<u32>,
+    /// Its longest lease, in seconds.
+    pub max_lease_secs: Option<u32>,
+}
+
+/// What is to be granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Creation {
+    /// What the principal may do, if it is new.
+    pub scope: Option<Scope>,
+    /// Seconds after which it ends.
+    pub expires_in_secs: Option<u64>,
+}
+
+/// A token or a key that was made. The secret is told once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issued {
+    /// Whose.
+    pub principal: String,
+    /// What it is called.
+    pub id: String,
+    /// The token, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The key in hexadecimal digits, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// When it ends, in milliseconds since 1970 UTC.
+    pub expires_unix_ms: Option<u64>,
+}
+
+/// A token or a key, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// What it is called.
+    pub id: String,
+    /// When it was made, in milliseconds since 1970 UTC.
+    pub created_unix_ms: u64,
+    /// When it ends.
+    pub expires_unix_ms: Option<u64>,
+    /// Whether it has.
+    pub expired: bool,
+}
+
+/// A principal with its tokens and keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Principal {
+    /// What it is called.
+    pub name: String,
+    /// What it may do.
+    pub scope: Scope,
+    /// Its tokens.
+    pub tokens: Vec<Kept>,
+    /// Its keys.
+    pub keys: Vec<Kept>,
+}

@@ -75,7 +75,7 @@ pub(super) fn name(partial: &Path, to: &Path, replace: bool) -> Result<(), Store
     fs::remove_file(partial).map_err(|error| StoreError::system(partial, &error))
 }
 
-fn open_source(from: &Path) -> Result<Connection, StoreError> {
+pub(super) fn open_source(from: &Path) -> Result<Connection, StoreError> {
     let shown = from.display();
     if !from.exists() {
         let words = format!("there is no store at {shown}: name the server's data directory");

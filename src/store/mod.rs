@@ -5,12 +5,15 @@
 //! neither a killed process nor a lost power supply takes an acknowledged change back. The log is copied into the
 //! database from time to time after such a commit; if that fails, the commit stands and the next one tries again.
 //!
-//! `row.rs` has an instance as a row, `schema.rs` the file and its versions, `error.rs` what people are told,
-//! `data_dir.rs` the lock that keeps a second server out, `backup.rs` the copy that is made while serving.
+//! `row.rs` has an instance as a row, `claims.rs` whose the names of services are, `grants.rs` principals with their
+//! tokens and keys, `schema.rs` the file and its versions, `error.rs` what people are told, `data_dir.rs` the lock that
+//! keeps a second server out, `backup.rs` the copy that is made while serving.
 
 mod backup;
+mod claims;
 mod data_dir;
 mod error;
+mod grants;
 mod row;
 mod schema;
 #[cfg(test)]
@@ -25,8 +28,10 @@ use rusqlite::{Connection, FileControl, MAIN_DB, params};
 use crate::registry::{Change, Instance, InstanceId, ServiceName};
 
 pub use backup::backup;
+pub use claims::StoredClaim;
 pub use data_dir::{DataDir, DataDirError};
 pub use error::StoreError;
+pub use grants::grants_of;
 
 /// The database's name in the data directory; SQLite keeps `-wal` and `-shm` beside it while it is open.
 pub const FILE_NAME: &str = "rollcall.db";
@@ -53,6 +58,8 @@ pub struct Batch<'a> {
     /// Remaining time of long leases: service, id, milliseconds. A change of an instance's body is a registration,
     /// which lets its lease run from the beginning, so it forgets what was flushed; other changes leave that be.
     pub remaining: &'a [(ServiceName, InstanceId, u64)],
+    /// Names that were released then or before, in milliseconds since 1970 UTC, are nobody's any more.
+    pub free_since_unix_ms: u64,
     /// The registry's revision after them.
     pub revision: u64,
     /// A serial that no answer has yet shown: where the zones' serial goes on after a restart.
@@ -204,6 +211,7 @@ impl Store {
                 (None, None) => {}
             }
         }
+        claims::write(conn, batch)?;
         let mut flush = conn.prepare_cached(row::FLUSH_REMAINING)?;
         for (service, id, remaining_ms) in batch.remaining {
             flush.execute(params![service.as_str(), id.as_str(), row::integer(*remaining_ms)])?;

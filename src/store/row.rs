@@ -10,7 +10,7 @@ use rusqlite::{CachedStatement, Row, params};
 
 use super::Stored;
 use crate::registry::{
-    Body, Declared, Instance, InstanceId, Invalid, Label, LeaseTerm, PortName, Protocol,
+    Body, Declared, Instance, InstanceId, Invalid, Label, LeaseTerm, Owner, PortName, Protocol,
     ServiceName, State, Texts,
 };
 
@@ -38,10 +38,11 @@ enum Column {
     RegisteredUnixMs,
     ChangedUnixMs,
     Revision,
+    Owner,
 }
 
 /// Their names, in the same order.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 22] = [
     "service",
     "id",
     "label",
@@ -63,21 +64,22 @@ const NAMES: [&str; 21] = [
     "registered_unix_ms",
     "changed_unix_ms",
     "revision",
+    "owner",
 ];
 
 /// In the order of the primary key, which is the order on disk.
 pub(super) const SELECT: &str = "
     SELECT service, id, label, addresses, port, protocol, ports, lease_secs, remaining_ms, tags, version, weight,
         priority, meta, state, state_reason, override_state, override_reason, registered_unix_ms, changed_unix_ms,
-        revision
+        revision, owner
     FROM instances ORDER BY service, id";
 
-/// The last parameter says whether a flushed remaining time still holds.
+/// The last parameter but one says whether a flushed remaining time still holds.
 pub(super) const UPSERT: &str = "
     INSERT INTO instances (service, id, label, addresses, port, protocol, ports, lease_secs, tags, version, weight,
         priority, meta, state, state_reason, override_state, override_reason, registered_unix_ms, changed_unix_ms,
-        revision)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+        revision, owner)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?22)
     ON CONFLICT (service, id) DO UPDATE SET
         label = excluded.label, addresses = excluded.addresses, port = excluded.port,
         protocol = excluded.protocol, ports = excluded.ports, lease_secs = excluded.lease_secs,
@@ -86,7 +88,7 @@ pub(super) const UPSERT: &str = "
         state = excluded.state, state_reason = excluded.state_reason,
         override_state = excluded.override_state, override_reason = excluded.override_reason,
         registered_unix_ms = excluded.registered_unix_ms, changed_unix_ms = excluded.changed_unix_ms,
-        revision = excluded.revision";
+        revision = excluded.revision, owner = excluded.owner";
 
 pub(super) const DELETE: &str = "DELETE FROM instances WHERE service = ?1 AND id = ?2";
 
@@ -123,6 +125,7 @@ pub(super) fn upsert(
         integer(instance.changed_unix_ms),
         integer(instance.revision),
         keep_remaining,
+        instance.owner.name(),
     ])?;
     Ok(())
 }
@@ -132,7 +135,10 @@ pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn joined<T: fmt::Display>(separator: &str, items: impl IntoIterator<Item = T>) -> String {
+pub(super) fn joined<T: fmt::Display>(
+    separator: &str,
+    items: impl IntoIterator<Item = T>,
+) -> String {
     let mut text = String::new();
     for (at, item) in items.into_iter().enumerate() {
         if at > 0 {
@@ -177,6 +183,7 @@ pub(super) fn parse(row: &Row<'_>) -> Result<Stored, Invalid> {
         registered_unix_ms: columns.integer(Column::RegisteredUnixMs)?,
         changed_unix_ms: columns.integer(Column::ChangedUnixMs)?,
         revision: columns.integer(Column::Revision)?,
+        owner: Owner::named(columns.text(Column::Owner)?),
     };
     Ok(Stored { instance, remaining_ms: columns.optional_integer(Column::RemainingMs)? })
 }

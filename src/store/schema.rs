@@ -23,7 +23,9 @@ pub(super) const APPLICATION_ID: u32 = 0x526f_6c6c;
 
 /// What leads from each schema version to the next: the first makes version 1 out of an empty file. A released
 /// one is never changed; `tests/fixtures/store` holds a file of every version.
-pub(super) const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
+
+const VERSION_1: &str = "
     PRAGMA application_id = 0x526f6c6c;
     CREATE TABLE registry (
         one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
@@ -55,7 +57,34 @@ pub(super) const MIGRATIONS: [&str; 1] = ["
         revision INTEGER NOT NULL,
         PRIMARY KEY (service, id)
     ) STRICT, WITHOUT ROWID;
-"];
+";
+
+/// Whose things are, and who may what.
+const VERSION_2: &str = "
+    ALTER TABLE instances ADD COLUMN owner TEXT NOT NULL DEFAULT '';   -- empty: nobody's
+    CREATE TABLE claims (
+        service TEXT NOT NULL PRIMARY KEY,
+        owner TEXT NOT NULL,
+        released_unix_ms INTEGER   -- NULL: the service has instances
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX claims_released ON claims (released_unix_ms) WHERE released_unix_ms IS NOT NULL;
+    CREATE TABLE principals (
+        name TEXT NOT NULL PRIMARY KEY,
+        verbs TEXT NOT NULL,       -- with a space between two
+        services TEXT NOT NULL,    -- patterns, with a space between two
+        networks TEXT NOT NULL,    -- with a space between two; empty: any
+        max_instances INTEGER,
+        max_lease_secs INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE credentials (
+        id TEXT NOT NULL PRIMARY KEY,
+        kind TEXT NOT NULL,        -- token or key
+        principal TEXT NOT NULL,
+        secret BLOB NOT NULL,      -- of a token its SHA-256
+        created_unix_ms INTEGER NOT NULL,
+        expires_unix_ms INTEGER
+    ) STRICT, WITHOUT ROWID;
+";
 
 /// The header's length, and where its fields are (<https://sqlite.org/fileformat2.html>, section 1.3).
 pub(super) const HEADER_OCTETS: usize = 100;

@@ -26,17 +26,19 @@ fn registration(number: u64) -> Change {
         },
         declared: Declared { state: Default::default(), reason: "".into() },
         override_: None,
+        owner: crate::registry::Owner::NOBODY,
         registered_unix_ms: 1,
         changed_unix_ms: 1,
         revision: number,
     };
-    Change { before: None, after: Some(Arc::new(instance)), revision: number }
+    Change { before: None, after: Some(Arc::new(instance)), revision: number, claim: None }
 }
 
 fn commit(store: &mut Store, change: &Change) -> Result<(), super::StoreError> {
     store.commit(&Batch {
         changes: std::slice::from_ref(change),
         remaining: &[],
+        free_since_unix_ms: 0,
         revision: change.revision,
         serial: 7,
     })
@@ -70,7 +72,13 @@ fn a_full_database_refuses_a_batch_whole_and_takes_the_next_when_there_is_room()
     limit(&store, pages);
     let batch = [registration(2), registration(3), registration(4)];
     let refused = store
-        .commit(&Batch { changes: &batch, remaining: &[], revision: 4, serial: 8 })
+        .commit(&Batch {
+            changes: &batch,
+            remaining: &[],
+            free_since_unix_ms: 0,
+            revision: 4,
+            serial: 8,
+        })
         .unwrap_err();
     let db = dir.path().join(FILE_NAME);
     let words = format!("the disk that holds {} is full: free some space on it", db.display());

@@ -7,7 +7,7 @@ use super::key::{Hashed, Key, Sought};
 use super::lease::{self, LeaseTime, Renewal};
 use super::node::Labelled;
 use super::{MapRef, View, wire};
-use crate::registry::{LeaseTerm, MAX_ID_OCTETS, MAX_SERVICE_OCTETS};
+use crate::registry::{Actor, LeaseTerm, MAX_ID_OCTETS, MAX_SERVICE_OCTETS};
 
 /// Cells that are looked up before the first of them is renewed.
 const AHEAD: usize = 16;
@@ -19,6 +19,8 @@ pub enum Renewed {
     Renewed(LeaseTerm),
     /// Not listed: register again.
     Unknown,
+    /// Another principal's.
+    NotYours,
     /// The registry is still being loaded, and it is not known yet: ask again soon.
     Loading,
 }
@@ -43,18 +45,25 @@ impl View {
 
     /// Renews a lease for its term from `now`: a compare-and-swap, unless the lease has lapsed just before.
     pub fn renew(&self, service: &str, id: &str, now: LeaseTime) -> Renewed {
-        self.renewals(now).renew(service, id)
+        self.renewals(now).renew(service, id, &Actor::ANYBODY)
     }
 }
 
 impl Renewals<'_> {
-    /// Renews a lease for its term.
-    pub fn renew(&self, service: &str, id: &str) -> Renewed {
+    /// Renews a lease for its term, if it is the actor's to renew.
+    pub fn renew(&self, service: &str, id: &str, actor: &Actor) -> Renewed {
         if service.len() > MAX_SERVICE_OCTETS || id.len() > MAX_ID_OCTETS {
             return Renewed::Unknown; // nothing can be listed under such names
         }
+        let is_others = std::cell::Cell::new(false);
+        // Looked at each time: what is listed under a name may have become somebody else's.
+        let find = || {
+            let found = self.find(service, id)?;
+            is_others.set(!may_renew(actor, found));
+            (!is_others.get()).then_some(found)
+        };
         let renewed = lease::renew_listed(
-            || self.find(service, id),
+            find,
             |cell| &cell.lease,
             |one, other| Arc::ptr_eq(one, other),
             |cell| self.end_of(cell),
@@ -62,6 +71,7 @@ impl Renewals<'_> {
         );
         match renewed {
             Some(cell) => Renewed::Renewed(cell.term()),
+            None if is_others.get() => Renewed::NotYours,
             None if self.loaded => Renewed::Unknown,
             None => Renewed::Loading,
         }
@@ -74,6 +84,7 @@ impl Renewals<'_> {
     pub fn renew_all<'n, N: AsRef<str>>(
         &self,
         names: &'n [(N, N)],
+        actor: &Actor,
         mut each: impl FnMut(&'n (N, N), Renewed),
     ) {
         for names in names.chunks(AHEAD) {
@@ -83,9 +94,10 @@ impl Renewals<'_> {
             }
             let ends = cells.map(|cell| cell.map(|cell| (cell, self.end_of(cell))));
             for (name, end) in names.iter().zip(ends) {
+                let end = end.filter(|(cell, _)| may_renew(actor, cell));
                 let renewed = match end.map(|(cell, end)| (cell.lease.renew(end), cell.term())) {
                     Some((Renewal::Renewed(_), term)) => Renewed::Renewed(term),
-                    _ => self.renew(name.0.as_ref(), name.1.as_ref()),
+                    _ => self.renew(name.0.as_ref(), name.1.as_ref(), actor),
                 };
                 each(name, renewed);
             }
@@ -108,6 +120,11 @@ impl Renewals<'_> {
     fn end_of(&self, cell: &Cell) -> LeaseTime {
         self.now.plus(cell.term().millis().unwrap_or(0))
     }
+}
+
+/// Whether a lease is the actor's to renew. Who administers may renew all: the instance is not read for that.
+fn may_renew(actor: &Actor, cell: &Cell) -> bool {
+    actor.is_admin || actor.may_touch(cell.instance.owner)
 }
 
 /// Octets of a cell's key at most.
@@ -179,7 +196,7 @@ mod tests {
         let unknown = |loaded| {
             let mut unknown = Vec::new();
             view.put_state(1, loaded);
-            view.renewals(NOW).renew_all(&names, |name, renewed| match renewed {
+            view.renewals(NOW).renew_all(&names, &Actor::ANYBODY, |name, renewed| match renewed {
                 Renewed::Renewed(term) => assert_eq!(term, LeaseTerm::Secs(30)),
                 other => unknown.push((name.1.clone(), other)),
             });

@@ -112,6 +112,7 @@ pub(crate) fn cell(
         body,
         declared: Declared { state: State::Up, reason: "".into() },
         override_: None,
+        owner: crate::registry::Owner::NOBODY,
         registered_unix_ms: 0,
         changed_unix_ms: 0,
         revision: 1,

@@ -179,12 +179,12 @@ def test_datagrams_off_loopback_need_keys(servers):
 
 
 def test_a_bearer_token(servers, tmp_path):
-    """A bearer token (http.token_file) is enough to leave loopback; 401 without it."""
+    """A bearer token (http.token_file) is enough to leave loopback where TLS is done without; 401 without it."""
     token = "a-token-of-sufficient-length-0123456789"
     (tmp_path / "token").write_text(token + "\n")
     (tmp_path / "token").chmod(0o600)
     server: Server = servers(start=False)
-    server.configure({"http": {"listen": [f"0.0.0.0:{server.http_port}"], "token_file": str(tmp_path / "token")}})
+    server.configure({"http": {"listen": [f"0.0.0.0:{server.http_port}"], "token_file": str(tmp_path / "token"), "insecure_no_tls": True}})
     server.start()
     reply = server.api.call("PUT", WEB1, {"port": 80})
     reply.problem(401)

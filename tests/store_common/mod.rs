@@ -34,6 +34,7 @@ pub fn plain(service: &str, id: &str, revision: u64) -> Instance {
         body: Body::new([10, 0, 0, 5].into(), 8080, LeaseTerm::Secs(30)),
         declared: Declared { state: State::Up, reason: "".into() },
         override_: None,
+        owner: rollcall::registry::Owner::NOBODY,
         registered_unix_ms: 1_700_000_000_000,
         changed_unix_ms: 1_700_000_000_001,
         revision,
@@ -69,11 +70,11 @@ pub fn rich(service: &str, id: &str, revision: u64) -> Instance {
 pub fn change(before: Option<&Instance>, after: Option<&Instance>) -> Change {
     let shared = |instance: Option<&Instance>| instance.cloned().map(Arc::new);
     let revision = after.or(before).unwrap().revision;
-    Change { before: shared(before), after: shared(after), revision }
+    Change { before: shared(before), after: shared(after), revision, claim: None }
 }
 
 pub fn commit(store: &mut Store, changes: &[Change], revision: u64) -> Result<(), StoreError> {
-    store.commit(&Batch { changes, remaining: &[], revision, serial: 7 })
+    store.commit(&Batch { changes, remaining: &[], free_since_unix_ms: 0, revision, serial: 7 })
 }
 
 pub fn load(store: &mut Store) -> (Loaded, Vec<Stored>) {

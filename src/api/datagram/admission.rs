@@ -4,7 +4,7 @@
 //! and then the command. Whoever cannot make a mac learns nothing: before it is found good there is silence. The
 //! registrar is not called here, no socket is touched and no clock is read.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,10 +14,12 @@ use super::counters::{Counter, Counters};
 use super::line::{IdBuffer, Line, NoLine, Stamp, Verb, Wrong, line_of, split_mac};
 use super::replay::{Entry, Place, Senders, TIME_WINDOW_MS};
 use super::reply::{Reply, Seal};
-use super::{Asked, Authorise, Settings, change};
-use crate::access::key::{Keys, unhex};
+use super::{Settings, change};
+use crate::access::key::unhex;
+use crate::access::{Access, Asker, Authorised, Denied, Door, Principal, Source};
+use crate::audit::Audit;
 use crate::config::Lease;
-use crate::registry::Command;
+use crate::registry::{Actor, Command, LeaseTerm};
 
 /// What a datagram came to.
 pub(super) enum Admitted<'a> {
@@ -26,9 +28,9 @@ pub(super) enum Admitted<'a> {
     /// This is said, and that is all.
     Told(Seal, Reply),
     /// A lease is to be renewed.
-    Renewal { ticket: Ticket, service: &'a str, id: &'a str },
+    Renewal { ticket: Ticket, principal: Principal, actor: Actor, service: &'a str, id: &'a str },
     /// A command is to be carried out.
-    Change { ticket: Ticket, command: Command },
+    Change { ticket: Ticket, command: Command, by: Authorised },
 }
 
 /// What an admitted datagram's reply needs; settled once.
@@ -41,10 +43,9 @@ pub(super) struct Ticket {
 
 /// The state behind the checks.
 pub(super) struct Admission {
-    keys: Arc<Keys>,
+    access: Arc<Access>,
+    audit: Audit,
     lease: Arc<RwLock<Lease>>,
-    unsigned_from_afar: bool,
-    authorise: Box<Authorise>,
     /// The server's start: what was stamped before it may have been accepted by the server before this one.
     start_unix_ms: AtomicU64,
     pub(super) senders: Senders,
@@ -54,10 +55,9 @@ pub(super) struct Admission {
 impl Admission {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
-            keys: settings.keys,
+            access: settings.access,
+            audit: settings.audit,
             lease: settings.lease,
-            unsigned_from_afar: settings.insecure_unsigned,
-            authorise: settings.authorise,
             start_unix_ms: AtomicU64::new(settings.start_unix_ms),
             senders: Senders::new(),
             counters: Counters::default(),
@@ -68,7 +68,7 @@ impl Admission {
     pub(super) fn admit<'a>(
         &self,
         datagram: &'a [u8],
-        peer: IpAddr,
+        peer: SocketAddr,
         now: u64,
         buffer: &'a mut IdBuffer,
     ) -> Admitted<'a> {
@@ -78,21 +78,22 @@ impl Admission {
             Err(NoLine::TooLong) => return silent(&self.counters.too_long),
             Err(NoLine::NotOurs) => return silent(&self.counters.not_a_line),
         };
-        if self.keys.is_empty() {
-            self.admit_unsigned(line, peer, buffer)
+        if self.access.signs() {
+            self.admit_signed(line, peer, now, buffer)
         } else {
-            self.admit_signed(line, now, buffer)
+            self.admit_unsigned(line, peer, buffer)
         }
     }
 
     fn admit_unsigned<'a>(
         &self,
         line: &'a str,
-        peer: IpAddr,
+        peer: SocketAddr,
         buffer: &'a mut IdBuffer,
     ) -> Admitted<'a> {
-        if !peer.to_canonical().is_loopback() && !self.unsigned_from_afar {
-            return silent(&self.counters.unsigned_from_afar);
+        if !self.access.takes_unsigned(peer.ip()) {
+            self.turn_away(peer, "an unsigned line");
+            return silent(&self.counters.unsigned_refused);
         }
         let line = Line::cut(line);
         if line.is_reply() {
@@ -106,23 +107,32 @@ impl Admission {
         };
         match parts {
             Ok((verb, id)) => {
-                self.decide(Ticket { verb, seal: Seal::Unsigned, place: None }, &line, id, None)
+                let ticket = Ticket { verb, seal: Seal::Unsigned, place: None };
+                self.decide(ticket, &line, id, Principal::anonymous(), peer)
             }
             Err(wrong) => self.invalid(Seal::Unsigned, None, wrong),
         }
     }
 
-    fn admit_signed<'a>(&self, text: &'a str, now: u64, buffer: &'a mut IdBuffer) -> Admitted<'a> {
+    fn admit_signed<'a>(
+        &self,
+        text: &'a str,
+        peer: SocketAddr,
+        now: u64,
+        buffer: &'a mut IdBuffer,
+    ) -> Admitted<'a> {
         let split = split_mac(text);
         let signed = split.map_or(text, |(signed, _)| signed);
         let line = Line::cut(signed);
-        let Some(key) = line.field("key").and_then(|id| self.keys.find(id)) else {
+        let Some(key) = line.field("key").and_then(|id| self.access.key(id, now)) else {
+            self.turn_away(peer, "no key of this server, or not any more");
             return silent(&self.counters.unknown_key);
         };
         let mac = split.map(|(_, digits)| digits);
         let Some(mac) = mac
             .filter(|mac| unhex::<32>(*mac).is_some_and(|mac| key.verify(signed.as_bytes(), &mac)))
         else {
+            self.turn_away(peer, "a mac that its key has not made");
             return silent(&self.counters.bad_mac);
         };
         let seal = Seal::Signed { key: key.clone(), mac: *mac, room: text.len() };
@@ -143,7 +153,7 @@ impl Admission {
         match self.senders.enter(&place, time, verb, now) {
             Entry::Accepted => {
                 let ticket = Ticket { verb, seal, place: Some(place) };
-                self.decide(ticket, &line, id, Some(key.id()))
+                self.decide(ticket, &line, id, key.principal().clone(), peer)
             }
             Entry::Repeated(reply) => {
                 self.counters.repeated.count();
@@ -160,33 +170,70 @@ impl Admission {
         }
     }
 
-    /// What is left when a line is known to be new and genuine: whether it may be, and what it says.
+    /// What is left when a line is known to be new and genuine: what it says, and whether it may be.
     fn decide<'a>(
         &self,
         ticket: Ticket,
         line: &Line<'a>,
         id: &'a str,
-        key: Option<&str>,
+        principal: Principal,
+        peer: SocketAddr,
     ) -> Admitted<'a> {
         let service = line.service;
-        let asked = Asked { key, verb: ticket.verb, service, id };
-        if let Err(reason) = (self.authorise)(&asked) {
-            return self.refuse(
-                ticket.seal,
-                ticket.place,
-                Reply::Denied(reason.into_owned().into()),
-            );
+        #[cfg(test)]
+        assert_ne!(service, "panic", "a defect, as a test wants it");
+        if ticket.verb == Verb::Renew {
+            if let Err(wrong) = change::check_renewal(line) {
+                return self.invalid(ticket.seal, ticket.place, wrong);
+            }
+            return match self.access.authorise_renewal(&principal, service) {
+                Ok(actor) => Admitted::Renewal { ticket, principal, actor, service, id },
+                Err(denied) => {
+                    let by = asker(principal, peer);
+                    self.deny(ticket, &by, "renew", (service, id), &denied)
+                }
+            };
         }
-        let decided = if ticket.verb == Verb::Renew {
-            change::check_renewal(line).map(|()| None)
-        } else {
-            change::parse(ticket.verb, line, id, &self.lease.read()).map(Some)
+        let most = principal.scope().max_lease_secs;
+        let bounds = self.lease.read().within(most);
+        let by = asker(principal, peer);
+        let mut command = match change::parse(ticket.verb, line, id, &bounds) {
+            Ok(command) => command,
+            Err(wrong) => return self.invalid(ticket.seal, ticket.place, wrong),
         };
-        match decided {
-            Ok(None) => Admitted::Renewal { ticket, service, id },
-            Ok(Some(command)) => Admitted::Change { ticket, command },
-            Err(wrong) => self.invalid(ticket.seal, ticket.place, wrong),
+        if let (Command::Register { body, .. }, Some(most)) = (&mut command, most)
+            && body.lease == LeaseTerm::Endless
+        {
+            body.lease = LeaseTerm::Secs(most.min(bounds.max_secs));
         }
+        match self.access.authorise(by.clone(), &command) {
+            Ok(by) => Admitted::Change { ticket, command, by },
+            Err(denied) => self.deny(ticket, &by, command.verb(), (service, id), &denied),
+        }
+    }
+
+    fn deny<'a>(
+        &self,
+        ticket: Ticket,
+        by: &Asker,
+        verb: &'static str,
+        (service, id): (&str, &str),
+        denied: &Denied,
+    ) -> Admitted<'a> {
+        let reason = denied.to_string();
+        self.audit.denied(by, verb, Some(service), Some(id), &reason);
+        self.refuse(ticket.seal, ticket.place, Reply::Denied(reason.into()))
+    }
+
+    /// Silence is all that somebody hears who cannot make a mac; whoever reads the audit hears of it.
+    fn turn_away(&self, peer: SocketAddr, reason: &str) {
+        self.audit.turned_away(Door::Udp, Source::Address(peer), reason);
+    }
+
+    /// Tells the audit of a renewal of what is another principal's.
+    pub(super) fn tell_of(&self, denied: Principal, peer: SocketAddr, service: &str, id: &str) {
+        let reason = "the instance is another principal's";
+        self.audit.denied(&asker(denied, peer), "renew", Some(service), Some(id), reason);
     }
 
     fn invalid<'a>(&self, seal: Seal, place: Option<Place>, wrong: Wrong<'_>) -> Admitted<'a> {
@@ -246,6 +293,10 @@ impl Admission {
         }
         time >= start && time.abs_diff(now) <= TIME_WINDOW_MS
     }
+}
+
+fn asker(principal: Principal, peer: SocketAddr) -> Asker {
+    Asker { principal, door: Door::Udp, source: Source::Address(peer) }
 }
 
 fn silent<'a>(counter: &Counter) -> Admitted<'a> {

@@ -47,16 +47,16 @@ mod replay;
 mod reply;
 pub mod serve;
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::access::key::Keys;
+use crate::access::{Access, Authorised};
+use crate::audit::Audit;
 use crate::config::Lease;
 use crate::net::udp;
-use crate::registrar::{Registrar, Renewals};
+use crate::registrar::{Registrar, Renewals, Renewed};
 use crate::registry::{Command, MAX_ID_OCTETS};
 use admission::{Admission, Admitted, Ticket};
 pub use line::{MAX_LINE_OCTETS, Verb};
@@ -65,32 +65,14 @@ use reply::Reply;
 /// Octets that a datagram must be received with to see that it is too long: a line, its end, and one more.
 pub const MAX_DATAGRAM_OCTETS: usize = MAX_LINE_OCTETS + 3;
 
-/// Who asks for what: what access is decided on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked<'a> {
-    /// The id of the key that signed the line; `None` for an unsigned line.
-    pub key: Option<&'a str>,
-    /// What is asked for.
-    pub verb: Verb,
-    /// The service, as it was written.
-    pub service: &'a str,
-    /// The instance.
-    pub id: &'a str,
-}
-
-/// Whether somebody may; the error says why not, and is what `DENIED` gives as its reason.
-pub type Authorise = dyn Fn(&Asked<'_>) -> Result<(), Cow<'static, str>> + Send + Sync;
-
 /// What a door is built from.
 pub struct Settings {
-    /// The keys; while there are none, lines are unsigned.
-    pub keys: Arc<Keys>,
+    /// Decides who may what, and has the keys: while there are none, lines are unsigned.
+    pub access: Arc<Access>,
+    /// Is told of denials.
+    pub audit: Audit,
     /// Bounds of leases; a reload changes them.
     pub lease: Arc<RwLock<Lease>>,
-    /// Takes unsigned lines from anywhere, not from loopback only.
-    pub insecure_unsigned: bool,
-    /// Decides on access.
-    pub authorise: Box<Authorise>,
     /// When the server started: milliseconds since 1970 UTC.
     pub start_unix_ms: u64,
 }
@@ -130,7 +112,7 @@ impl Door {
         Batch { door: self, renewals: self.registrar.renewals(), now_unix_ms }
     }
 
-    fn submit(&self, ticket: Ticket, command: Command, send: SendLater) {
+    fn submit(&self, ticket: Ticket, command: Command, by: Authorised, send: SendLater) {
         let admission = self.admission.clone();
         let ack = move |result| {
             let mut out = [0; MAX_LINE_OCTETS];
@@ -140,7 +122,7 @@ impl Door {
                 send(line);
             }
         };
-        self.registrar.submit(command, Box::new(ack));
+        self.registrar.submit(command, by, Box::new(ack));
     }
 
     /// Counters for metrics: name, what it counts, value.
@@ -174,15 +156,18 @@ impl Batch<'_> {
         let mut buffer = [0; MAX_ID_OCTETS];
         let Self { door, renewals, now_unix_ms } = self;
         let admission = &door.admission;
-        let length = match admission.admit(datagram, peer.ip(), *now_unix_ms, &mut buffer) {
+        let length = match admission.admit(datagram, peer, *now_unix_ms, &mut buffer) {
             Admitted::Silent => 0,
             Admitted::Told(seal, reply) => seal.write(&reply, out),
-            Admitted::Renewal { ticket, service, id } => {
-                let renewed = renewals.renew(service, id);
+            Admitted::Renewal { ticket, principal, actor, service, id } => {
+                let renewed = renewals.renew(service, id, &actor);
+                if renewed == Renewed::NotYours {
+                    admission.tell_of(principal, peer, service, id);
+                }
                 admission.settle(&ticket, Reply::of_renewal(renewed), out)
             }
-            Admitted::Change { ticket, command } => {
-                door.submit(ticket, command, reply_later());
+            Admitted::Change { ticket, command, by } => {
+                door.submit(ticket, command, by, reply_later());
                 return Handled::Later;
             }
         };

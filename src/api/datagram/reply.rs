@@ -41,6 +41,7 @@ impl Reply {
         match renewed {
             Renewed::Renewed(term) => Some(Self::granted(term)),
             Renewed::Unknown => Some(Reply::Unknown),
+            Renewed::NotYours => Some(Reply::Denied("another principal's".into())),
             Renewed::Loading => None,
         }
     }
@@ -157,10 +158,11 @@ fn hex(value: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::Principal;
 
     /// The request's room is `room` octets beyond the reply's signature.
     fn written(reply: &Reply, room: usize) -> String {
-        let key = Arc::new(Key::new("k1", &[7; 32]));
+        let key = Arc::new(Key::new("k1", &[7; 32], Principal::anonymous(), None));
         let seal = Seal::Signed { key, mac: [b'0'; 64], room: room + SIGNATURE_OCTETS };
         let mut out = [0; 1200];
         let length = seal.write(reply, &mut out);

@@ -77,24 +77,22 @@ mod tests {
 
     use super::super::Settings;
     use super::*;
+    use crate::audit::Audit;
     use crate::config::Lease;
     use crate::registrar::Registrar;
     use crate::store::Store;
 
     fn door_with_a_defect() -> (Door, tempfile::TempDir) {
         let settings = Settings {
-            keys: Arc::default(),
+            access: Arc::default(),
+            audit: Audit::default(),
             lease: Arc::new(RwLock::new(Lease { default_secs: 30, min_secs: 2, max_secs: 60 })),
-            insecure_unsigned: false,
-            authorise: Box::new(|asked| {
-                assert_ne!(asked.service, "panic", "as the test wants it");
-                Ok(())
-            }),
             start_unix_ms: 0,
         };
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let (registrar, running) = Registrar::start(store, Arc::default(), |_| ()).unwrap();
+        let (registrar, running) =
+            Registrar::start(store, Arc::default(), Default::default(), |_| ()).unwrap();
         running.stop();
         (Door::new(settings, registrar), dir)
     }

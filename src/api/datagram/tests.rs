@@ -1,11 +1,12 @@
 //! The door from datagram to reply, with a made-up registrar: what each datagram came to, and what it was told.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use super::line::IdBuffer;
 use super::*;
-use crate::access::key::Key;
-use crate::registrar::{Committed, Renewed};
+use crate::access::key::{Key, KeyFile};
+use crate::access::{Configured, Grants, Kept, Kind, Open, Principal, Scope, Verb};
+use crate::registrar::Committed;
 use crate::registry::{
     Body, Instance, InstanceId, Label, LeaseTerm, Outcome, Refusal, ServiceName,
 };
@@ -14,16 +15,60 @@ mod properties;
 
 const NOW: u64 = 1_700_000_000_000;
 const START: u64 = NOW - 86_400_000;
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const AFAR: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+const LOOPBACK: SocketAddr = at([127, 0, 0, 1]);
+const AFAR: SocketAddr = at([192, 0, 2, 7]);
 const BOUNDS: Lease = Lease { default_secs: 30, min_secs: 2, max_secs: 86_400 };
 /// What is said to whom nothing is said.
 const SILENCE: &str = "";
 
+const fn at([a, b, c, d]: [u8; 4]) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(a, b, c, d)), 4000)
+}
+
 /// `000102…1e1f` in hexadecimal digits, and another one.
-fn key(id: &str) -> Key {
+fn secret(id: &str) -> [u8; 32] {
     let first = if id == "k1" { 0 } else { 100 };
-    Key::new(id, &std::array::from_fn(|at| first + u8::try_from(at).unwrap()))
+    std::array::from_fn(|at| first + u8::try_from(at).unwrap())
+}
+
+fn key(id: &str) -> Key {
+    Key::new(id, &secret(id), Principal::anonymous(), None)
+}
+
+/// The key `k1` of the configuration, and others from the store that are for `shop` alone.
+fn access(ids: &[&str], open: Open) -> Arc<Access> {
+    let access = Access::new(open);
+    let (files, kept): (Vec<&str>, Vec<&str>) = ids.iter().partition(|id| **id == "k1");
+    let digits = |id: &str| crate::access::hex(&secret(id));
+    let keys = files.iter().map(|id| KeyFile::parse(id, &digits(id)).unwrap()).collect();
+    access.configure(Configured { keys, ..Configured::default() });
+    let mut grants = Grants::default();
+    for id in kept {
+        let services = [crate::access::Pattern::parse("shop").unwrap()].into();
+        let scope =
+            Scope { services, max_lease_secs: Some(60), ..Scope::all_services(&[Verb::Register]) };
+        grants.principals.insert("shopkeeper".into(), scope);
+        let key = Kept {
+            id: id.into(),
+            kind: Kind::Key,
+            principal: "shopkeeper".into(),
+            secret: secret(id),
+            created_unix_ms: START,
+            expires_unix_ms: None,
+        };
+        grants.kept.insert(id.into(), key);
+    }
+    access.take_grants(grants);
+    Arc::new(access)
+}
+
+fn settings(ids: &[&str], open: Open) -> Settings {
+    Settings {
+        access: access(ids, open),
+        audit: Audit::default(),
+        lease: Arc::new(RwLock::new(BOUNDS)),
+        start_unix_ms: START,
+    }
 }
 
 fn signed(id: &str, line: &str) -> String {
@@ -41,7 +86,7 @@ fn renew(seq: u64) -> String {
 /// A door whose registrar does everything: renews for 30 s, lists with the lease that is asked for.
 struct Fixture {
     admission: Admission,
-    peer: IpAddr,
+    peer: SocketAddr,
     now: u64,
     /// What reached the registrar.
     done: Vec<String>,
@@ -51,20 +96,7 @@ struct Fixture {
 
 impl Fixture {
     fn with_keys(ids: &[&str]) -> Self {
-        let authorise = |asked: &Asked<'_>| match (asked.key, asked.service) {
-            (Some("k2"), "web") => Err(Cow::Borrowed("the key k2 may not speak for web")),
-            _ => Ok(()),
-        };
-        let keys = Keys::default();
-        keys.replace(ids.iter().map(|id| key(id)).collect()).unwrap();
-        let settings = Settings {
-            keys: Arc::new(keys),
-            lease: Arc::new(parking_lot::RwLock::new(BOUNDS)),
-            insecure_unsigned: false,
-            authorise: Box::new(authorise),
-            start_unix_ms: START,
-        };
-        let admission = Admission::new(settings);
+        let admission = Admission::new(settings(ids, Open::default()));
         Self { admission, peer: LOOPBACK, now: NOW, done: Vec::new(), stuck: false }
     }
 
@@ -76,7 +108,7 @@ impl Fixture {
         let length = match admitted {
             Admitted::Silent => 0,
             Admitted::Told(seal, reply) => seal.write(&reply, &mut out),
-            Admitted::Renewal { ticket, service, id } => {
+            Admitted::Renewal { ticket, service, id, .. } => {
                 let loading = if self.stuck { Some(Renewed::Loading) } else { None };
                 if !self.stuck {
                     self.done.push(format!("renew {service} {id}"));
@@ -84,7 +116,7 @@ impl Fixture {
                 let renewed = loading.unwrap_or(Renewed::Renewed(LeaseTerm::Secs(30)));
                 self.admission.settle(&ticket, Reply::of_renewal(renewed), &mut out)
             }
-            Admitted::Change { ticket, command } => {
+            Admitted::Change { ticket, command, by: _ } => {
                 let result = if self.stuck {
                     Err(Refusal::Unavailable("the disk is full".into()))
                 } else {
@@ -121,6 +153,7 @@ fn committed(command: Command) -> Committed {
         registered_unix_ms: NOW,
         changed_unix_ms: NOW,
         revision: 1,
+        owner: crate::registry::Owner::NOBODY,
         service,
         id,
         body,
@@ -298,7 +331,7 @@ fn two_keys_are_live_and_each_has_its_own_rights() {
     };
     assert_eq!(door.line(&line("shop", "k1", 1)), "RC1 OK expires_ms=30000");
     assert_eq!(door.line(&line("shop", "k2", 2)), "RC1 OK expires_ms=30000");
-    let denied = "RC1 DENIED reason=the%20key%20k2%20may%20not%20speak";
+    let denied = "RC1 DENIED reason=`web`%20is%20not%20in%20the%20scope";
     assert_eq!(door.line(&line("web", "k2", 1)), denied);
     assert_eq!(door.line(&line("web", "k2", 1)), denied);
     assert_eq!(door.told(line("shop", "k3", 3)), SILENCE);
@@ -308,6 +341,17 @@ fn two_keys_are_live_and_each_has_its_own_rights() {
     assert_eq!(door.done, ["renew shop i", "renew shop i"]);
     let figures = ["datagrams_unknown_key", "datagrams_bad_mac", "datagrams_denied"];
     assert_eq!(figures.map(|name| door.figure(name)), [2, 2, 1]);
+}
+
+#[test]
+fn a_lease_is_brought_within_what_the_key_may_ask_for() {
+    let mut door = Fixture::with_keys(&["k1", "k2"]);
+    for (seq, lease) in (1..).zip(["3600", "none", "60"]) {
+        let line = format!(
+            "RC1 REGISTER shop i 10.0.0.5:80 lease={lease} key=k2 time={NOW} boot=1 seq={seq}"
+        );
+        assert_eq!(door.line(&signed("k2", &line)), "RC1 OK expires_ms=60000", "{lease}");
+    }
 }
 
 #[test]
@@ -333,7 +377,7 @@ fn without_keys_lines_come_unsigned_from_loopback() {
     assert_eq!(door.done.len(), 5);
     assert_eq!(door.done[4], "renew web a b");
     assert_eq!(door.admission.senders.len(), 0);
-    let mapped = "::ffff:127.0.0.1".parse().unwrap();
+    let mapped = "[::ffff:127.0.0.1]:4000".parse().unwrap();
     for (peer, reply) in [(AFAR, SILENCE), (mapped, "RC1 OK expires_ms=30000")] {
         door.peer = peer;
         assert_eq!(door.told("RC1 RENEW web web-1"), reply);
@@ -342,13 +386,7 @@ fn without_keys_lines_come_unsigned_from_loopback() {
 
 #[test]
 fn without_keys_lines_come_from_anywhere_only_if_that_is_configured() {
-    let settings = Settings {
-        keys: Arc::default(),
-        lease: Arc::new(parking_lot::RwLock::new(BOUNDS)),
-        insecure_unsigned: true,
-        authorise: Box::new(|_| Ok(())),
-        start_unix_ms: START,
-    };
+    let settings = settings(&[], Open { udp: true, ..Open::default() });
     let mut door = Fixture { admission: Admission::new(settings), ..Fixture::with_keys(&[]) };
     door.peer = AFAR;
     assert_eq!(door.told("RC1 RENEW web web-1"), "RC1 OK expires_ms=30000");

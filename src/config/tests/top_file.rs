@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::raw::{self, RawConfig, RawService};
+use super::super::raw::{self, RawConfig, RawPrincipal, RawService};
 use super::super::sections::NUMBERS;
 use super::*;
 
@@ -51,6 +51,10 @@ fn keys(value: &Value, prefix: &str, into: &mut Vec<String>) {
 fn the_file_at_the_top_has_every_setting() {
     let mut known = RawConfig::default();
     known.services.insert(toml::Spanned::new(0..0, "web".into()), RawService::default());
+    known
+        .access
+        .principals
+        .insert(toml::Spanned::new(0..0, "web-hosts".into()), RawPrincipal::default());
     let mut expected = Vec::new();
     keys(&serde_json::to_value(&known).unwrap(), "", &mut expected);
     expected.sort();
