@@ -26,6 +26,8 @@ def held_up(server, thread, calls):
     [tid] = [task for task in os.listdir(tasks) if open(f"{tasks}/{task}/comm").read().strip() == thread]
     command = ["strace", "-qq", "-o", "/dev/null", "-e", f"inject={calls}:delay_enter=600s", "-p", tid]
     tracer = subprocess.Popen(command)
+    status = f"{tasks}/{tid}/status"
+    until(lambda: f"TracerPid:\t{tracer.pid}\n" in open(status).read(), what="the tracer at its thread")
     try:
         yield
     finally:
@@ -68,12 +70,12 @@ def test_a_start_asks_for_more_time_while_it_gets_on():
             manager.server.api.register(f"s{n}", "a", port=80, meta={"pad": "x" * 1000})
         manager.server.stop()
         manager.messages.clear()
-        slow = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=pread64:delay_enter=50ms"]
+        slow = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=pread64:delay_enter=20ms"]
         manager.spawn(slow)
         asked = manager.wait(r"EXTEND_TIMEOUT_USEC=\d+")
         assert int(asked["EXTEND_TIMEOUT_USEC"]) >= 30_000_000
         assert re.fullmatch(r"loading the registry: \d+ instances so far", asked["STATUS"]), asked
-        assert manager.wait("READY=1")["STATUS"].startswith("200 instances of 200 services")
+        assert manager.wait("READY=1", 60)["STATUS"].startswith("200 instances of 200 services")
         manager.server.stop()
 
 
