@@ -17,7 +17,7 @@ use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, ORIGIN, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceExt;
 
@@ -89,7 +89,7 @@ impl Guard {
     }
 
     fn check(&self, request: &Request) -> Result<Option<Asker>, Problem> {
-        let host = self.check_host(request.uri(), request.headers())?;
+        let host = self.check_host(request.version(), request.uri(), request.headers())?;
         self.check_origin(request.headers(), host.port_u16())?;
         check_content_type(request)?;
         if PROBES.contains(&request.uri().path()) {
@@ -103,13 +103,16 @@ impl Guard {
         Ok(Some(Asker { principal, door: Door::Http, source: peer.source }))
     }
 
-    fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
-        let host = single(headers, &HOST)?.ok_or_else(|| bad_request("there is no Host header"))?;
-        let host: Authority = host
-            .to_str()
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| bad_request("the Host header is no host"))?;
+    fn check_host(&self, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
+        let host = match single(headers, &HOST)? {
+            Some(host) => host.to_str().ok().and_then(|text| text.parse().ok()),
+            // HTTP/2 has it in `:authority` (RFC 9113, section 8.3.1).
+            None if version == Version::HTTP_2 && uri.authority().is_some() => {
+                uri.authority().cloned()
+            }
+            None => return Err(bad_request("there is no Host header")),
+        };
+        let host: Authority = host.ok_or_else(|| bad_request("the Host header is no host"))?;
         // A request to a proxy names its host in the first line (RFC 9112, section 3.2.2).
         for name in [Some(&host), uri.authority()].into_iter().flatten() {
             if !self.names.contains(name) {

@@ -9,7 +9,6 @@ mod caching;
 mod granting;
 pub mod datagram;
 pub mod http;
-mod timed;
 pub mod guard;
 pub mod native;
 mod native_body;

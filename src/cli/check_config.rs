@@ -26,7 +26,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     }
     match problems.len() {
         0 => {
-            if let Some(warning) = certificate_warning(&given) {
+            for warning in certificate_warnings(&given) {
                 complain(&warning);
             }
             let mut out = stdout();
@@ -40,11 +40,14 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-/// What is wrong with the dates of the certificate. A server starts with it all the same: clients judge it.
-fn certificate_warning(given: &Given) -> Option<String> {
-    match server::certificate_dates(&given.load().ok()?) {
-        Ok(Some(Dates::Off(why))) => Some(format!("the certificate {why}: clients will refuse it")),
-        Ok(Some(Dates::EndsSoon(until))) => Some(format!("the certificate {until}: renew it")),
-        _ => None,
-    }
+/// What is wrong with the dates of certificates. A server starts with them all the same: clients judge them.
+fn certificate_warnings(given: &Given) -> Vec<String> {
+    let Ok(config) = given.load() else { return Vec::new() };
+    let dates = server::certificate_dates(&config).unwrap_or_default();
+    let warning = |(door, dates)| match dates {
+        Dates::Off(why) => Some(format!("the certificate for {door} {why}: clients will refuse it")),
+        Dates::EndsSoon(until) => Some(format!("the certificate for {door} {until}: renew it")),
+        Dates::Hold(_) => None,
+    };
+    dates.into_iter().filter_map(warning).collect()
 }

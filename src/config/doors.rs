@@ -16,7 +16,7 @@ use crate::access::{ConfiguredPrincipal, Door, Scope, ScopeWords, check_name};
 /// Principals that the configuration may name: more belong into the store (`rollcall token create`).
 const MAX_PRINCIPALS: usize = 1_000;
 /// Kinds of names in certificates that a principal can be known by.
-const CERTIFICATE_NAMES: [&str; 4] = ["dns:", "email:", "ip:", "uri:"];
+const CERTIFICATE_NAMES: [&str; 2] = ["dns:", "uri:"];
 
 /// `max_instances` of a principal.
 const MAX_INSTANCES: Number<u32> =
@@ -49,6 +49,11 @@ impl Checker<'_> {
         let files =
             [("http.tls_cert_file", &raw.tls_cert_file), ("http.tls_key_file", &raw.tls_key_file)];
         self.certificate_is_whole(door, files);
+        if let Some(given) = raw.tls_client_ca_file.as_ref().filter(|_| tls_listen.is_empty()) {
+            let place = self.place_of(given);
+            let text = "http.tls_client_ca_file is about http.tls_listen: name an address there, or leave it out";
+            self.problem(place, text);
+        }
         let host_names = match &raw.host_names {
             Some(given) => self.members("http.host_names", given, names::host),
             None => Vec::new(),
@@ -265,7 +270,10 @@ fn certificate_name(text: &str) -> Result<Box<str>, String> {
     if !known {
         return Err("is no name in a certificate, such as `dns:web-1.example` or `uri:spiffe://example/web`".into());
     }
-    Ok(text.into())
+    Ok(match text.strip_prefix("dns:") {
+        Some(name) => format!("dns:{}", name.to_ascii_lowercase()).into(),
+        None => text.into(),
+    })
 }
 
 fn key_file(text: &str) -> Result<PathBuf, String> {

@@ -17,6 +17,7 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 
+use super::http2::{HTTP_1, HTTP_2};
 use super::replier::Replier;
 use super::seats::{Full, Seat, Seats};
 use super::tcp::count;
@@ -24,7 +25,7 @@ use super::{Answer, Stop, accept};
 use crate::view::LeaseTime;
 
 /// What the door speaks, best first (RFC 8484, section 5.2: HTTP/2 is the least that is recommended).
-pub const ALPN: [&[u8]; 2] = [connection::HTTP_2, connection::HTTP_1];
+pub const ALPN: [&[u8]; 2] = [HTTP_2, HTTP_1];
 
 /// Bounds on connections.
 #[derive(Debug, Clone, Copy)]

@@ -4,6 +4,7 @@
 //! [`answer::Responder`] in the server. Nothing here knows what a name is.
 
 mod accept;
+pub mod activity;
 pub mod batch;
 pub mod defer;
 pub mod udp;
@@ -13,6 +14,7 @@ pub mod pool;
 pub mod replier;
 pub mod seats;
 pub mod tcp;
+pub mod http2;
 pub mod https;
 pub mod quic;
 pub mod tls;

@@ -1,6 +1,7 @@
 //! TLS for the doors that have it: our certificate, which can be replaced while they are open, and what they
 //! offer (RFC 8446, RFC 5246; RFC 9325 on which versions).
 
+mod door;
 mod validity;
 
 use std::fmt;
@@ -17,9 +18,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{InconsistentKeys, ServerConfig};
+use rustls::{ConfigBuilder, InconsistentKeys, ServerConfig, WantsVerifier};
 
 use crate::secret;
+pub use door::{DoorTls, Files, names_of};
 pub use validity::Dates;
 use validity::Validity;
 
@@ -96,15 +98,20 @@ pub fn server_config(
     certificates: &Certificates,
     alpn: &[&[u8]],
 ) -> Result<Arc<ServerConfig>, String> {
-    let failed = |error: rustls::Error| format!("TLS is not to be had: {error}");
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13, &TLS12])
-        .map_err(failed)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(certificates.clone()));
+    let mut config =
+        builder()?.with_no_client_auth().with_cert_resolver(Arc::new(certificates.clone()));
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    config.ticketer = Ticketer::new().map_err(failed)?;
+    config.ticketer = Ticketer::new().map_err(|error| unavailable(&error))?;
     Ok(Arc::new(config))
+}
+
+fn builder() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, String> {
+    let builder = ServerConfig::builder_with_provider(provider());
+    builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| unavailable(&error))
+}
+
+fn unavailable(error: &rustls::Error) -> String {
+    format!("TLS is not to be had: {error}")
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -28,7 +28,7 @@ use crate::config::{Config, Lease, Live};
 use crate::dns::forward::forwarder;
 use crate::net::defer::Defer;
 use crate::net::replier::Replier;
-use crate::net::tls::{Certificates, server_config};
+use crate::net::tls::{Certificates, DoorTls, server_config};
 use crate::net::{Stop, tcp, udp};
 use crate::registrar::Registrar;
 use crate::shared::Shared;
@@ -57,6 +57,8 @@ pub(super) struct Doors {
     clients: Arc<Clients>,
     /// That of the doors with TLS, if there are any.
     certificates: Option<Certificates>,
+    /// That of HTTP, if it has any.
+    http_tls: Option<DoorTls>,
 }
 
 /// What doors are made of.
@@ -103,6 +105,7 @@ impl Doors {
             forwarding,
             clients: treated.clone(),
             certificates: encrypted::load_certificates(&config.dns)?,
+            http_tls: encrypted::load_http_tls(&config.http)?,
         };
         runtime.spawn(forward::watch(&doors.forwarding, live));
         let keeping_time =
@@ -145,8 +148,14 @@ impl Doors {
             recursion,
             scrape,
         );
+        let listeners = encrypted::http_listeners(
+            sockets.http,
+            sockets.http_tls,
+            sockets.http_unix,
+            doors.http_tls.as_ref(),
+        );
         let serving =
-            http::serve(sockets.http, api::router(Arc::new(api)), connections, http_closing);
+            http::serve(listeners, api::router(Arc::new(api)), connections, http_closing);
         doors.tasks.push(runtime.spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the HTTP door is closed");
@@ -269,6 +278,10 @@ impl Doors {
 
     pub(super) fn certificates(&self) -> Option<Certificates> {
         self.certificates.clone()
+    }
+
+    pub(super) fn http_tls(&self) -> Option<DoorTls> {
+        self.http_tls.clone()
     }
 
     pub(super) fn bounds(&self) -> Arc<RwLock<Lease>> {

@@ -4,9 +4,10 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::SystemTime;
 
 use super::sockets::{bind_each, list};
-use crate::config::Dns;
+use crate::api::http::{ALPN, Listener, UnixSocket};
+use crate::config::{Dns, Http};
 use crate::net::holder::Protocol;
-use crate::net::tls::Certificates;
+use crate::net::tls::{Certificates, DoorTls, Files};
 use crate::net::{tcp, udp};
 
 /// The sockets of the doors with TLS.
@@ -74,8 +75,56 @@ pub(super) fn reload_certificates(certificates: &Certificates, dns: &Dns) {
     }
 }
 
+/// Reads what the HTTP door with TLS needs, if there is one.
+pub(super) fn load_http_tls(http: &Http) -> Result<Option<DoorTls>, String> {
+    let tls = read_http_tls(http)?;
+    if let Some(tls) = &tls {
+        warn(tls.warning(SystemTime::now()));
+    }
+    Ok(tls)
+}
+
+/// Reads what the HTTP door with TLS needs, and says nothing of dates.
+pub(super) fn read_http_tls(http: &Http) -> Result<Option<DoorTls>, String> {
+    let Some(files) = http_files(http) else { return Ok(None) };
+    DoorTls::load(files, ALPN).map(Some).map_err(|reason| format!("TLS for HTTP: {reason}"))
+}
+
+/// Reads it again; all stays as it was if that fails.
+pub(super) fn reload_http_tls(tls: &DoorTls, http: &Http) {
+    let Some(files) = http_files(http) else { return };
+    match tls.reload(files) {
+        Ok(()) => warn(tls.warning(SystemTime::now())),
+        Err(reason) => tracing::error!("TLS for HTTP stays as it was: {reason}"),
+    }
+}
+
+fn http_files(http: &Http) -> Option<Files<'_>> {
+    let (cert, key) = http.certificate_files()?;
+    Some(Files { cert, key, client_ca: http.tls_client_ca_file.as_deref() })
+}
+
+/// All that HTTP is spoken on.
+pub(super) fn http_listeners(
+    plain: Vec<TcpListener>,
+    with_tls: Vec<TcpListener>,
+    unix: Option<UnixSocket>,
+    tls: Option<&DoorTls>,
+) -> Vec<Listener> {
+    let with_tls = with_tls
+        .into_iter()
+        .zip(tls.cloned().into_iter().cycle())
+        .map(|(listener, tls)| Listener::Tls(listener, tls));
+    let plain = plain.into_iter().map(Listener::Plain);
+    plain.chain(with_tls).chain(unix.map(Listener::Unix)).collect()
+}
+
 fn warn_of_dates(certificates: &Certificates) {
-    if let Some(warning) = certificates.warning(SystemTime::now()) {
+    warn(certificates.warning(SystemTime::now()));
+}
+
+fn warn(warning: Option<String>) {
+    if let Some(warning) = warning {
         tracing::warn!("{warning}");
     }
 }

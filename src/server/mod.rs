@@ -148,6 +148,7 @@ pub fn check(given: &Given) -> Vec<String> {
         let cookies = config.dns.cookie_secret_file.as_deref();
         problems.extend(secrets::load_cookie_secret(cookies).err());
         problems.extend(encrypted::read_certificates(&config.dns).err());
+        problems.extend(encrypted::read_http_tls(&config.http).err());
         match store::grants_of(&config.store.data_dir) {
             Ok(grants) => problems.extend(access::problem(config, given.config.as_deref(), grants)),
             Err(error) => problems.push(error.to_string()),
@@ -157,13 +158,15 @@ pub fn check(given: &Given) -> Vec<String> {
     problems
 }
 
-/// What the dates of the configured certificate say now; `None` if no door needs one.
+/// What the dates of the configured certificates say now, with what each is for.
 ///
 /// # Errors
-/// Why it cannot be used.
-pub fn certificate_dates(config: &Config) -> Result<Option<Dates>, String> {
-    let certificates = encrypted::read_certificates(&config.dns)?;
-    Ok(certificates.map(|certificates| certificates.dates(SystemTime::now())))
+/// Why one cannot be used.
+pub fn certificate_dates(config: &Config) -> Result<Vec<(&'static str, Dates)>, String> {
+    let now = SystemTime::now();
+    let dns = encrypted::read_certificates(&config.dns)?.map(|dns| ("dns", dns.dates(now)));
+    let http = encrypted::read_http_tls(&config.http)?.map(|http| ("http", http.dates(now)));
+    Ok(dns.into_iter().chain(http).collect())
 }
 
 /// What keeps a server off a data directory that is there.

@@ -11,6 +11,7 @@ pub(super) struct PassedSockets {
     pub(super) dns_udp: Vec<UdpSocket>,
     pub(super) dns_tcp: Vec<TcpListener>,
     pub(super) http: Vec<TcpListener>,
+    pub(super) http_tls: Vec<TcpListener>,
     pub(super) udp: Vec<UdpSocket>,
     pub(super) tls: Vec<TcpListener>,
     pub(super) https: Vec<TcpListener>,
@@ -24,6 +25,7 @@ pub(super) struct PassedSockets {
 enum Door {
     Dns,
     Http,
+    HttpTls,
     Udp,
     Tls,
     Https,
@@ -31,13 +33,22 @@ enum Door {
 }
 
 impl Door {
-    const ALL: [Self; 6] = [Self::Dns, Self::Http, Self::Udp, Self::Tls, Self::Https, Self::Quic];
+    const ALL: [Self; 7] = [
+        Self::Dns,
+        Self::Http,
+        Self::HttpTls,
+        Self::Udp,
+        Self::Tls,
+        Self::Https,
+        Self::Quic,
+    ];
 
     /// What `FileDescriptorName=` says.
     fn name(self) -> &'static str {
         match self {
             Self::Dns => "dns",
             Self::Http => "http",
+            Self::HttpTls => "http-tls",
             Self::Udp => "udp",
             Self::Tls => "tls",
             Self::Https => "https",
@@ -50,6 +61,7 @@ impl Door {
         match self {
             Self::Dns => "dns.listen",
             Self::Http => "http.listen",
+            Self::HttpTls => "http.tls_listen",
             Self::Udp => "udp.listen",
             Self::Tls => "dns.tls_listen",
             Self::Https => "dns.https_listen",
@@ -61,9 +73,9 @@ impl Door {
         match (self, socket) {
             (Self::Dns, _)
             | (Self::Udp | Self::Quic, Socket::Udp(_))
-            | (Self::Http | Self::Tls | Self::Https, Socket::Tcp(_)) => true,
+            | (Self::Http | Self::HttpTls | Self::Tls | Self::Https, Socket::Tcp(_)) => true,
             (Self::Udp | Self::Quic, Socket::Tcp(_))
-            | (Self::Http | Self::Tls | Self::Https, Socket::Udp(_)) => false,
+            | (Self::Http | Self::HttpTls | Self::Tls | Self::Https, Socket::Udp(_)) => false,
         }
     }
 
@@ -71,6 +83,7 @@ impl Door {
         match self {
             Self::Dns => &config.dns.listen,
             Self::Http => &config.http.listen,
+            Self::HttpTls => &config.http.tls_listen,
             Self::Udp => &config.udp.listen,
             Self::Tls => &config.dns.tls_listen,
             Self::Https => &config.dns.https_listen,
@@ -82,6 +95,7 @@ impl Door {
         match self {
             Self::Dns => &mut addresses.dns,
             Self::Http => &mut addresses.http,
+            Self::HttpTls => &mut addresses.http_tls,
             Self::Udp => &mut addresses.udp,
             Self::Tls => &mut addresses.tls,
             Self::Https => &mut addresses.https,
@@ -110,12 +124,13 @@ impl PassedSockets {
             (Door::Dns, Socket::Udp(socket)) => self.dns_udp.push(socket),
             (Door::Dns, Socket::Tcp(listener)) => self.dns_tcp.push(listener),
             (Door::Http, Socket::Tcp(listener)) => self.http.push(listener),
+            (Door::HttpTls, Socket::Tcp(listener)) => self.http_tls.push(listener),
             (Door::Tls, Socket::Tcp(listener)) => self.tls.push(listener),
             (Door::Https, Socket::Tcp(listener)) => self.https.push(listener),
             (Door::Udp, Socket::Udp(socket)) => self.udp.push(socket),
             (Door::Quic, Socket::Udp(socket)) => self.quic.push(socket),
             // `door_of` gives a door none that it does not take.
-            (Door::Http | Door::Tls | Door::Https, Socket::Udp(_))
+            (Door::Http | Door::HttpTls | Door::Tls | Door::Https, Socket::Udp(_))
             | (Door::Udp | Door::Quic, Socket::Tcp(_)) => {}
         }
     }
@@ -171,7 +186,7 @@ fn door_of(passed: &Passed, config: &Config) -> Result<Door, String> {
         doors = which(|configured, address| configured.port() == address.port());
     }
     let name_it =
-        "FileDescriptorName= in the socket unit says for which: dns, http, udp, tls, https or quic";
+        "FileDescriptorName= in the socket unit says for which: dns, http, http-tls, udp, tls, https or quic";
     match *doors {
         [door] => Ok(door),
         [] => Err(format!("{passed}, is for no door: none is configured with its port. {name_it}")),
@@ -214,6 +229,7 @@ mod tests {
         for (name, protocols) in [
             ("dns", &["UDP", "TCP"][..]),
             ("http", &["TCP"]),
+            ("http-tls", &["TCP"]),
             ("udp", &["UDP"]),
             ("tls", &["TCP"]),
             ("https", &["TCP"]),

@@ -8,7 +8,7 @@ use std::sync::mpsc::sync_channel;
 use parking_lot::{Mutex, RwLock};
 
 use super::doors::Doors;
-use super::encrypted::reload_certificates;
+use super::encrypted::{reload_certificates, reload_http_tls};
 use super::forward::Forwarding;
 use super::{Given, clients, zones};
 use crate::access::Access;
@@ -16,7 +16,7 @@ use crate::answer::clients::Clients;
 use crate::api::secrets;
 use crate::audit::Audit;
 use crate::config::{Config, Lease, Live};
-use crate::net::tls::Certificates;
+use crate::net::tls::{Certificates, DoorTls};
 use crate::registrar::Registrar;
 use crate::telemetry;
 use crate::view::View;
@@ -34,6 +34,7 @@ pub(super) struct Reloader {
     forwarding: Arc<Forwarding>,
     clients: Arc<Clients>,
     certificates: Option<Certificates>,
+    http_tls: Option<DoorTls>,
     /// Zone files that are not served because they cover what was listed first.
     left_out: Arc<Mutex<Vec<Arc<str>>>>,
 }
@@ -57,6 +58,7 @@ impl Reloader {
             forwarding: doors.forwarding(),
             clients: doors.clients(),
             certificates: doors.certificates(),
+            http_tls: doors.http_tls(),
             left_out: Arc::default(),
         }
     }
@@ -150,6 +152,9 @@ impl Reloader {
         self.audit.reopen();
         if let Some(certificates) = &self.certificates {
             reload_certificates(certificates, &config.dns);
+        }
+        if let Some(tls) = &self.http_tls {
+            reload_http_tls(tls, &config.http);
         }
     }
 

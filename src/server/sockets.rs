@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 
 use super::encrypted::Encrypted;
 use super::passed::PassedSockets;
+use crate::api::http::UnixSocket;
 use crate::config::Config;
 use crate::net::holder::{Protocol, bind_error};
 use crate::net::{tcp, udp};
@@ -15,6 +16,8 @@ pub(super) struct Sockets {
     pub(super) dns_udp: Vec<UdpSocket>,
     pub(super) dns_tcp: Vec<TcpListener>,
     pub(super) http: Vec<TcpListener>,
+    pub(super) http_tls: Vec<TcpListener>,
+    pub(super) http_unix: Option<UnixSocket>,
     pub(super) datagram: Vec<UdpSocket>,
     pub(super) encrypted: Encrypted,
     /// The addresses of the DNS doors, and how many UDP sockets each has.
@@ -60,19 +63,44 @@ impl Sockets {
         }
         let http =
             bind_each(passed.http, &config.http.listen, Protocol::Tcp, "http.listen", tcp::bind)?;
+        let http_tls = bind_each(
+            passed.http_tls,
+            &config.http.tls_listen,
+            Protocol::Tcp,
+            "http.tls_listen",
+            tcp::bind,
+        )?;
+        let http_unix = config.http.unix_socket.as_deref().map(UnixSocket::bind).transpose()?;
         let datagram =
             bind_each(passed.udp, &config.udp.listen, Protocol::Udp, "udp.listen", udp::bind_one)?;
         let http_addresses = http.iter().filter_map(|listener| listener.local_addr().ok());
         let udp_addresses = datagram.iter().filter_map(|socket| socket.local_addr().ok());
         let encrypted = Encrypted::bind(&config.dns, passed.tls, passed.https, passed.quic)?;
-        let addresses = format!(
+        let mut addresses = format!(
             "dns={} http={} udp={}{}",
             list(dns.iter().map(|(address, _)| *address)),
             list(http_addresses),
             list(udp_addresses),
             encrypted.addresses()
         );
-        Ok(Self { dns_udp, dns_tcp, http, datagram, encrypted, dns, addresses })
+        if !http_tls.is_empty() {
+            let at = http_tls.iter().filter_map(|listener| listener.local_addr().ok());
+            addresses += &format!(" http_tls={}", list(at));
+        }
+        if let Some(path) = &config.http.unix_socket {
+            addresses += &format!(" http_unix={}", path.display());
+        }
+        Ok(Self {
+            dns_udp,
+            dns_tcp,
+            http,
+            http_tls,
+            http_unix,
+            datagram,
+            encrypted,
+            dns,
+            addresses,
+        })
     }
 }
 

@@ -94,7 +94,7 @@ def test_a_server_that_answers_gives_signs_of_life_and_a_status():
     with Manager({"dns": {"workers": 3}}) as manager:
         manager.start(**WATCHDOG)
         for _ in range(3):
-            manager.wait("WATCHDOG=1", WATCHDOG_SECONDS)
+            manager.wait("WATCHDOG=1")
         manager.server.api.register("web", "a", port=80)
         manager.wait("STATUS=1 instances of 1 services, .*")
         manager.server.stop()

@@ -1,29 +1,35 @@
-//! The certificate of the doors with TLS: whether it can be used, and for how long.
+//! The certificates of the doors with TLS: whether they can be used, and for how long.
 
 use crate::config::Config;
 use crate::net::tls::Dates;
 
 use super::report::Finding;
 
-const ABOUT: &str = "certificate";
 const RENEW: &str = "have it renewed, and reload the server (SIGHUP)";
 
-/// Looks at the certificate, if a door needs one; `read` says what its dates are.
+/// Looks at the certificates of the doors that need one; `read` says for what each is, and what its dates are.
 pub(super) fn look(
     config: &Config,
-    read: impl FnOnce(&Config) -> Result<Option<Dates>, String>,
-) -> Option<Finding> {
-    Some(match read(config) {
-        Ok(None) => return None,
-        Ok(Some(Dates::Hold(until))) => Finding::well(ABOUT, until),
-        Ok(Some(Dates::EndsSoon(until))) => Finding::note(ABOUT, until, RENEW),
-        Ok(Some(Dates::Off(why))) => {
-            Finding::problem(ABOUT, format!("{why}: clients refuse it"), RENEW)
+    read: impl FnOnce(&Config) -> Result<Vec<(&'static str, Dates)>, String>,
+) -> Vec<Finding> {
+    let finding = |(door, dates)| {
+        let about = match door {
+            "http" => "http certificate",
+            _ => "certificate",
+        };
+        match dates {
+            Dates::Hold(until) => Finding::well(about, until),
+            Dates::EndsSoon(until) => Finding::note(about, until, RENEW),
+            Dates::Off(why) => Finding::problem(about, format!("{why}: clients refuse it"), RENEW),
         }
+    };
+    match read(config) {
+        Ok(dates) => dates.into_iter().map(finding).collect(),
         Err(wrong) => {
-            Finding::problem(ABOUT, wrong, "put it right: the server does not start like this")
+            let way_out = "put it right: the server does not start like this";
+            vec![Finding::problem("certificate", wrong, way_out)]
         }
-    })
+    }
 }
 
 #[cfg(test)]
@@ -36,7 +42,7 @@ mod tests {
     fn it_holds_or_does_not() {
         let config = config("");
         let found = |dates| look(&config, |_| dates);
-        assert_eq!(found(Ok(None)), None);
+        assert_eq!(found(Ok(Vec::new())), []);
         for (dates, standing, text) in [
             (Ok(Dates::Hold("holds until 2030-01-01".into())), Well, "holds until 2030-01-01"),
             (Ok(Dates::EndsSoon("holds only until x".into())), Note, "holds only until x"),
@@ -47,8 +53,8 @@ mod tests {
             ),
             (Err("no such file".into()), Problem, "no such file"),
         ] {
-            let found = found(dates.map(Some)).unwrap();
-            assert_eq!((found.standing, &*found.text), (standing, text));
+            let found = found(dates.map(|dates| vec![("dns", dates)]));
+            assert_eq!((found[0].standing, &*found[0].text), (standing, text));
         }
     }
 }

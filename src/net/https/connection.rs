@@ -12,44 +12,28 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::rt::Executor;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::Mutex;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::request::{self, Whole};
 use super::{Counters, Door};
 use crate::net::Answer;
+use crate::net::activity::Activity;
+use crate::net::http2::{self, HTTP_2};
 use crate::net::tcp::count;
 use crate::view::LeaseTime;
-
-/// HTTP/2 as TLS names it (RFC 9113, section 3.2).
-pub(super) const HTTP_2: &[u8] = b"h2";
-/// HTTP/1.1 (RFC 7301, section 6).
-pub(super) const HTTP_1: &[u8] = b"http/1.1";
 
 /// Octets of a request's head at most: twice what the longest common query takes in a URL, and room for what
 /// browsers add. Longer queries are posted.
 const MAX_HEAD_OCTETS: u16 = 16 * 1024;
 /// Headers of a request at most; browsers send about 20.
 const MAX_HEADERS: usize = 64;
-/// Requests of a connection at a time: as many as RFC 9113, section 6.5.2, has for the least. Each may hold a query
-/// and a reply of 64 KiB, mostly some 100 octets.
-const MAX_STREAMS: u32 = 100;
-/// What a client may send before it is read: one query of the longest for a request, and
-/// four of them for the connection.
-const STREAM_WINDOW: u32 = 64 << 10;
-const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
-/// What hyper keeps of a reply beside the reply itself.
-const SEND_BUFFER: usize = 16 << 10;
-/// Requests that a client took back before they were looked at: more, and it is cut off (CVE-2023-44487).
-const MAX_TAKEN_BACK: usize = 20;
-
 /// For requests that are under way when an idle connection, or one at the stop, is told to end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -134,15 +118,7 @@ async fn serve_http2<A, C>(
         limit: door.limits.request,
         counters: door.counters.clone(),
     };
-    let mut http = http2::Builder::new(tasks);
-    http.timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEAD_OCTETS.into())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
-        .max_local_error_reset_streams(MAX_TAKEN_BACK);
+    let http = http2::bounded(tasks, MAX_HEAD_OCTETS);
     let door = door.clone();
     let shared = door.clone();
     let service = service_fn(move |request| {
@@ -198,74 +174,5 @@ impl Drop for PanicWatch {
             count(&self.0.panics);
             tracing::error!("a request of DNS over HTTPS was lost to a panic");
         }
-    }
-}
-
-/// Whether requests are under way, and since when there is none.
-#[derive(Debug, Clone)]
-struct Activity(Arc<Mutex<State>>);
-
-#[derive(Debug)]
-struct State {
-    under_way: usize,
-    last: Instant,
-}
-
-impl Default for Activity {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(State { under_way: 0, last: Instant::now() })))
-    }
-}
-
-impl Activity {
-    /// A request is under way until what is returned is dropped.
-    fn begin(&self) -> UnderWay {
-        self.0.lock().under_way += 1;
-        UnderWay(self.clone())
-    }
-
-    /// Returns when no request was under way for so long; looks at it once in that time.
-    async fn until_idle(&self, limit: Duration) {
-        loop {
-            let State { under_way, last } = *self.0.lock();
-            match under_way {
-                0 if last.elapsed() >= limit => return,
-                0 => sleep_until(last + limit).await,
-                _ => sleep(limit).await,
-            }
-        }
-    }
-}
-
-/// A request that is under way.
-struct UnderWay(Activity);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        let mut state = self.0.0.lock();
-        state.under_way = state.under_way.saturating_sub(1);
-        state.last = Instant::now();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMIT: Duration = Duration::from_secs(10);
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_is_idle_so_long_after_its_last_request() {
-        let (begun, activity) = (Instant::now(), Activity::default());
-        activity.until_idle(LIMIT).await;
-        assert_eq!(begun.elapsed().as_secs(), 10);
-        let first = activity.begin();
-        let second = activity.begin();
-        drop(first);
-        assert!(timeout(10 * LIMIT, activity.until_idle(LIMIT)).await.is_err(), "one is under way");
-        drop(second);
-        let ended = Instant::now();
-        activity.until_idle(LIMIT).await;
-        assert_eq!(ended.elapsed().as_secs(), 10);
     }
 }

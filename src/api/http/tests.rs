@@ -1,7 +1,7 @@
 //! The serving loop's limits, over loopback connections to a router of its own.
 
 use super::*;
-use crate::api::guard::Guard;
+use crate::api::guard::{Guard, Peer};
 use crate::audit::Audit;
 use crate::config::Http;
 use axum::Router;
@@ -9,6 +9,8 @@ use axum::extract::Extension;
 use axum::routing::get;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::net::SocketAddr;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 /// Long enough never to be reached, where a test is about something else.
@@ -34,7 +36,7 @@ fn start(limits: Limits, app: Router) -> Running {
     let connections = Connections::default();
     let app = Guarded::new(guard(), app);
     let serving =
-        tokio::spawn(serve_within(limits, vec![listener], app, connections.clone(), shutdown));
+        tokio::spawn(serve_within(limits, vec![Listener::Plain(listener)], app, connections.clone(), shutdown));
     Running { address, connections, stop, serving }
 }
 
@@ -189,7 +191,7 @@ async fn when_connections_are_scarce_none_is_kept() {
     // With none left a client is refused, and is served when there is room again.
     let all = others(MAX_CONNECTIONS);
     assert_eq!(running.talk("").await, "");
-    assert_eq!(running.connections.counters().map(|(_, _, count)| count), [1, 0]);
+    assert_eq!(running.connections.counters().map(|(_, _, count)| count), [1, 0, 0]);
     drop(all);
     let mut second = running.connect().await;
     second.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
@@ -204,7 +206,7 @@ async fn one_client_does_not_take_all_connections() {
     let taken: Vec<_> = (0..MAX_CONNECTIONS).filter_map(|_| take(greedy)).collect();
     assert_eq!(taken.len(), MAX_CONNECTIONS_OF_CLIENT);
     let refused = u64::try_from(MAX_CONNECTIONS - MAX_CONNECTIONS_OF_CLIENT).unwrap();
-    assert_eq!(running.connections.counters().map(|(_, _, count)| count), [0, refused]);
+    assert_eq!(running.connections.counters().map(|(_, _, count)| count), [0, refused, 0]);
     let mut other = running.connect().await;
     other.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     one_reply(&mut other).await;
@@ -232,7 +234,7 @@ async fn stopping_answers_what_was_sent_before() {
     let connections = Connections::default();
     let serving = serve_within(
         limits(),
-        vec![listener],
+        vec![Listener::Plain(listener)],
         Guarded::new(guard(), trivial()),
         connections.clone(),
         shutdown,
