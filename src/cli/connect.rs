@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
-use crate::sidecar::Client;
+use crate::sidecar::{Client, TlsFiles};
 use crate::sidecar::url::DEFAULT_SERVER;
 
 use super::failure::Failure;
@@ -17,7 +17,7 @@ const MAX_TOKEN_OCTETS: u64 = 4096;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Client options")]
 pub(super) struct Connect {
-    /// The server: http://host:port or host:port; several, or repeated, for `run` alone; for `query` the
+    /// The server: http://host:port, https://host:port, host:port or unix:/path; several, or repeated, for `run` alone; for `query` the
     /// address and port that are asked over DNS
     #[arg(
         long,
@@ -43,6 +43,15 @@ pub(super) struct Connect {
     /// A file with the bearer token; comes before --token
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+    /// The CAs that a server's certificate must come from [those that this system trusts]
+    #[arg(long, global = true, value_name = "FILE", env = "ROLLCALL_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// A certificate to show to a server with TLS
+    #[arg(long, global = true, value_name = "FILE", env = "ROLLCALL_CERT_FILE")]
+    cert_file: Option<PathBuf>,
+    /// The certificate's private key
+    #[arg(long, global = true, value_name = "FILE", env = "ROLLCALL_CERT_KEY_FILE")]
+    cert_key_file: Option<PathBuf>,
     /// Write JSON for programs instead of text for people
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -75,6 +84,15 @@ impl Connect {
         }
     }
 
+    /// The files for TLS.
+    pub(super) fn tls_files(&self) -> TlsFiles {
+        TlsFiles {
+            ca: self.ca_file.clone(),
+            cert: self.cert_file.clone(),
+            key: self.cert_key_file.clone(),
+        }
+    }
+
     /// Clients of all servers; at least one.
     pub(super) fn clients(&self) -> Result<Vec<Client>, Failure> {
         let token = match &self.token_file {
@@ -83,14 +101,14 @@ impl Connect {
         };
         let mut clients: Vec<Client> = Vec::new();
         for server in self.server.iter().filter(|server| !server.trim().is_empty()) {
-            let client = Client::new(server, token.as_deref())?;
+            let client = Client::new(server, token.as_deref(), self.tls_files())?;
             // Two tasks for one server would be in each other's way.
             if !clients.iter().any(|other| other.server() == client.server()) {
                 clients.push(client);
             }
         }
         if clients.is_empty() {
-            clients.push(Client::new(DEFAULT_SERVER, token.as_deref())?);
+            clients.push(Client::new(DEFAULT_SERVER, token.as_deref(), self.tls_files())?);
         }
         Ok(clients)
     }

@@ -67,7 +67,8 @@ pub(super) fn run(connect: &Connect, args: Args) -> ExitCode {
 }
 
 fn options(connect: &Connect, args: Args) -> Result<Options, Failure> {
-    let check = |url: &String| Check::new(url, args.check_interval, args.check_timeout);
+    let tls = connect.tls_files();
+    let check = |url: &String| Check::new(url, args.check_interval, args.check_timeout, &tls);
     let check = args.check.as_ref().map(check).transpose();
     let check = check.map_err(|reason| Failure::usage(format!("--check {reason}")))?;
     let subject = Subject {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use hyper::Uri;
 use tokio::sync::watch;
 
+use super::client::trust;
 use super::http::{Http, Trouble};
+use super::trust::TlsFiles;
 use super::url::http_url;
 
 /// Failures in a row after which a child that has passed is declared down.
@@ -33,11 +35,17 @@ pub enum Verdict {
 }
 
 impl Check {
-    /// A check of an `http://` URL, made every `interval` and failed if it takes longer than `timeout`.
-    pub fn new(url: &str, interval: Duration, timeout: Duration) -> Result<Self, String> {
+    /// A check of an `http://` or `https://` URL, made every `interval` and failed if it takes longer than `timeout`. The files
+    /// are for TLS.
+    pub fn new(
+        url: &str,
+        interval: Duration,
+        timeout: Duration,
+        tls: &TlsFiles,
+    ) -> Result<Self, String> {
         let uri = http_url(url)?;
         // A connection of its own each time: that the child still accepts is part of the check.
-        Ok(Self { uri, interval, http: Http::new(timeout, false) })
+        Ok(Self { uri, interval, http: Http::over_tcp(timeout, false, trust(url, tls)?) })
     }
 
     /// What is checked.

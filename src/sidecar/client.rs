@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode, Uri};
+use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::ClientError;
+use super::trust::{self, TlsFiles};
 use super::http::{CALL_TIMEOUT, Http, Reply, Trouble};
 use super::messages::{
     CacheFlushed, CacheStats, Creation, Declared, Issued, Listed, Page, Principal, Registered,
     Registration, Renewed, RenewedMany, State, Summary,
 };
-use super::url::{segment, server_base};
+use super::url::{Server, segment};
 
 /// Octets of a stranger's reply that are shown at most.
 const MAX_SHOWN_CHARS: usize = 200;
@@ -21,7 +23,10 @@ const MAX_SHOWN_CHARS: usize = 200;
 /// Calls one server over HTTP.
 #[derive(Debug, Clone)]
 pub struct Client {
-    base: String,
+    server: Server,
+    /// How it is shown.
+    shown: String,
+    tls: TlsFiles,
     token: Option<HeaderValue>,
     http: Http,
 }
@@ -29,18 +34,32 @@ pub struct Client {
 type Result<T> = std::result::Result<T, ClientError>;
 
 impl Client {
-    /// A client of the server at `http://host:port` or `host:port`, with a bearer token if it needs one.
-    pub fn new(server: &str, token: Option<&str>) -> Result<Self> {
-        let base = server_base(server).map_err(|reason| {
+    /// A client of the server at `http://host:port`, `https://…`, `host:port` or `unix:/path`, with a bearer token if it needs
+    /// one. The files are for TLS.
+    pub fn new(server: &str, token: Option<&str>, tls: TlsFiles) -> Result<Self> {
+        let server = Server::parse(server).map_err(|reason| {
             ClientError::Usage(format!("the server {reason} (--server, ROLLCALL_SERVER)"))
         })?;
         let token = token.map(bearer).transpose()?;
-        Ok(Self { base, token, http: Http::new(CALL_TIMEOUT, true) })
+        let http = http(&server, &tls).map_err(ClientError::Usage)?;
+        Ok(Self { shown: server.shown(), server, tls, token, http })
     }
 
     /// The same, with another bound on the time of a whole call.
     pub fn with_timeout(self, timeout: Duration) -> Self {
-        Self { http: Http::new(timeout, true), ..self }
+        Self { http: self.http.with_timeout(timeout), ..self }
+    }
+
+    /// Takes up certificates that were replaced; the error is why the old ones stay.
+    pub fn read_tls_again(&mut self) -> std::result::Result<(), String> {
+        if self.is_over_tls() {
+            self.http = http(&self.server, &self.tls)?;
+        }
+        Ok(())
+    }
+
+    fn is_over_tls(&self) -> bool {
+        matches!(&self.server, Server::Url(base) if is_https(base))
     }
 
     /// Uses another token from now on.
@@ -51,7 +70,7 @@ impl Client {
 
     /// The server's address.
     pub fn server(&self) -> &str {
-        &self.base
+        &self.shown
     }
 
     /// Lists an instance, or changes what is listed of it; renews its lease.
@@ -207,7 +226,12 @@ impl Client {
 
     /// Makes a call; a reply that is no success is an error.
     async fn call(&self, method: Method, path: &str, json: Option<Vec<u8>>) -> Result<Reply> {
-        let url = format!("{}{path}", self.base);
+        let base = match &self.server {
+            Server::Url(base) => base,
+            // Whatever a unix socket leads to calls itself so.
+            Server::Unix(_) => "http://localhost",
+        };
+        let url = format!("{base}{path}");
         let uri: Uri = url.parse().map_err(|_| ClientError::Usage(format!("`{url}` is no URL")))?;
         let reply = self.http.call(method, uri, self.token.as_ref(), json).await;
         let reply = reply.map_err(|trouble| self.unreachable(trouble))?;
@@ -222,7 +246,7 @@ impl Client {
     }
 
     fn unreachable(&self, trouble: Trouble) -> ClientError {
-        let server = self.base.clone();
+        let server = self.shown.clone();
         let reason = match trouble {
             Trouble::Refused => format!(
                 "nothing listens on {server}: is `rollcall serve` running? set --server or ROLLCALL_SERVER"
@@ -248,12 +272,12 @@ impl Client {
     }
 
     fn bad_reply(&self, reason: String) -> ClientError {
-        ClientError::BadReply { server: self.base.clone(), reason }
+        ClientError::BadReply { server: self.shown.clone(), reason }
     }
 
     /// What a reply that is no success says: a problem (RFC 9457), or something a stranger said.
     fn refusal(&self, reply: &Reply) -> ClientError {
-        let server = self.base.clone();
+        let server = self.shown.clone();
         let problem = serde_json::from_slice::<Problem>(&reply.body).ok();
         let reason = match problem.and_then(Problem::into_words) {
             Some(words) => words,
@@ -311,6 +335,23 @@ fn name_service(error: ClientError, service: &str) -> ClientError {
         )),
         other => other,
     }
+}
+
+/// How a server is called. The system's CAs are read only where they are needed.
+fn http(server: &Server, tls: &TlsFiles) -> std::result::Result<Http, String> {
+    match server {
+        Server::Unix(path) => Ok(Http::over_unix(CALL_TIMEOUT, path.clone())),
+        Server::Url(base) => Ok(Http::over_tcp(CALL_TIMEOUT, true, trust(base, tls)?)),
+    }
+}
+
+/// What a call of a URL trusts.
+pub(super) fn trust(url: &str, tls: &TlsFiles) -> std::result::Result<ClientConfig, String> {
+    if is_https(url) { tls.read() } else { trust::nobody() }
+}
+
+fn is_https(url: &str) -> bool {
+    url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
 }
 
 fn bearer(token: &str) -> Result<HeaderValue> {

@@ -2,15 +2,21 @@
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use tokio::net::UnixStream;
 
 /// How long a connection may take to come about.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -42,22 +48,37 @@ pub(super) enum Trouble {
 /// Makes calls, and keeps connections open between them if it is to.
 #[derive(Debug, Clone)]
 pub(super) struct Http {
-    client: legacy::Client<HttpConnector, Full<Bytes>>,
+    calls: Calls,
     timeout: Duration,
 }
 
+/// How servers are reached.
+#[derive(Debug, Clone)]
+enum Calls {
+    Tcp(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+    Unix(legacy::Client<UnixConnector, Full<Bytes>>),
+}
+
 impl Http {
-    /// Calls may take `timeout`; with `keep_alive` connections are used again.
-    pub(super) fn new(timeout: Duration, keep_alive: bool) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT.min(timeout)));
-        connector.set_nodelay(true);
-        let client = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(if keep_alive { usize::MAX } else { 0 })
-            .build(connector);
-        Self { client, timeout }
+    /// Calls over TCP, as it is and with TLS, may take `timeout`; with `keep_alive` connections are used again.
+    pub(super) fn over_tcp(timeout: Duration, keep_alive: bool, tls: ClientConfig) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT.min(timeout)));
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let connector = https.enable_http1().wrap_connector(tcp);
+        Self { calls: Calls::Tcp(client(keep_alive).build(connector)), timeout }
+    }
+
+    /// The same over the unix socket at `path`, whatever a call's host.
+    pub(super) fn over_unix(timeout: Duration, path: PathBuf) -> Self {
+        Self { calls: Calls::Unix(client(true).build(UnixConnector(path))), timeout }
+    }
+
+    /// The same, with another bound on the time of a whole call.
+    pub(super) fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// Sends a request with a JSON body, if it has one, and reads the whole reply.
@@ -99,7 +120,11 @@ impl Http {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Trouble> {
-        self.client.request(request).await.map_err(|error| Trouble::of(&error))
+        let sent = match &self.calls {
+            Calls::Tcp(client) => client.request(request).await,
+            Calls::Unix(client) => client.request(request).await,
+        };
+        sent.map_err(|error| Trouble::of(&error))
     }
 
     async fn in_time<T>(
@@ -108,6 +133,34 @@ impl Http {
     ) -> Result<T, Trouble> {
         let timed_out = |_| Err(Trouble::TimedOut(self.timeout));
         tokio::time::timeout(self.timeout, call).await.unwrap_or_else(timed_out)
+    }
+}
+
+fn client(keep_alive: bool) -> legacy::Builder {
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(if keep_alive { usize::MAX } else { 0 });
+    builder
+}
+
+/// Connects to one unix socket.
+#[derive(Debug, Clone)]
+struct UnixConnector(PathBuf);
+
+impl tower::Service<Uri> for UnixConnector {
+    type Response = TokioIo<UnixStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let path = self.0.clone();
+        Box::pin(async move { UnixStream::connect(path).await.map(TokioIo::new) })
     }
 }
 

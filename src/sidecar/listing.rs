@@ -219,9 +219,23 @@ impl Listing {
             ClientError::Refused(_) | ClientError::BadReply { .. } | ClientError::Usage(_) => {
                 self.renewal_interval
             }
+            // Its certificate, or ours, may have been over.
+            ClientError::Unreachable { .. } => {
+                self.read_tls();
+                retry(self.failures, self.renewal_interval)
+            }
             _ => retry(self.failures, self.renewal_interval),
         };
         jitter(wait)
+    }
+
+    /// So are certificates.
+    fn read_tls(&mut self) {
+        if let Err(reason) = self.client.read_tls_again()
+            && self.failures == 1
+        {
+            note(&reason);
+        }
     }
 
     /// A token that was replaced while the child runs is taken up.

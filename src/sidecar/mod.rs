@@ -3,6 +3,7 @@
 //! It knows the HTTP contract alone and imports nothing of the server. [`Client`] makes one call at a time to
 //! one server; [`run`](run::run) starts a child, and one [`listing`] task a server keeps it listed there.
 
+mod trust;
 pub mod url;
 mod http;
 pub mod error;
@@ -17,3 +18,4 @@ pub mod run;
 
 pub use client::Client;
 pub use error::ClientError;
+pub use trust::TlsFiles;

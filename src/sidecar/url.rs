@@ -1,4 +1,6 @@
-//! `http://` addresses: of a server, and of a check.
+//! Addresses: of a server, and of a check.
+
+use std::path::PathBuf;
 
 use hyper::Uri;
 
@@ -7,11 +9,37 @@ pub const DEFAULT_PORT: u16 = 8053;
 /// Where a server is looked for when none is named.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8053";
 
-/// The address of a server, without a slash at its end.
-///
-/// Takes `http://host[:port][/prefix]`, `host:port` and `host`; the error says what is wrong with it.
-pub fn server_base(text: &str) -> Result<String, String> {
-    let text = text.trim();
+/// Where a server is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Server {
+    /// A URL, without a slash at its end.
+    Url(String),
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
+
+impl Server {
+    /// Reads `http://host[:port][/prefix]`, `https://…`, `host:port`, `host`, or `unix:/path`; the error says what is wrong
+    /// with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        match text.strip_prefix("unix:") {
+            Some(path) if path.starts_with('/') => Ok(Self::Unix(path.into())),
+            Some(_) => Err(format!("`{text}` must be `unix:` and an absolute path")),
+            None => base(text).map(Self::Url),
+        }
+    }
+
+    /// How it is shown.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Url(base) => base.clone(),
+            Self::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+}
+
+fn base(text: &str) -> Result<String, String> {
     if text.contains("://") {
         let uri = http_url(text)?;
         if uri.query().is_some() {
@@ -32,18 +60,11 @@ pub fn server_base(text: &str) -> Result<String, String> {
     http_url(&base).map(|_| base)
 }
 
-/// An `http://` URL with a host; the error says what is wrong with it.
+/// An `http://` or `https://` URL with a host; the error says what is wrong with it.
 pub fn http_url(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|error| format!("`{text}` is no URL: {error}"))?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err(format!(
-                "`{text}`: https is not supported here yet; use http:// on a network you trust, or a local \
-                 TLS proxy"
-            ));
-        }
-        _ => return Err(format!("`{text}` must begin with http://")),
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(format!("`{text}` must begin with http:// or https://"));
     }
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     if authority.contains('@') {
@@ -90,16 +111,20 @@ mod tests {
             ("http://127.0.0.1:8053", "http://127.0.0.1:8053"),
             ("http://10.0.0.1:8053/", "http://10.0.0.1:8053"),
             ("http://rollcall.example/dns", "http://rollcall.example/dns"),
+            ("https://rollcall.example/", "https://rollcall.example"),
             ("10.0.0.1:80", "http://10.0.0.1:80"),
             ("rollcall.example", "http://rollcall.example:8053"),
             ("[fd00::1]:80", "http://[fd00::1]:80"),
             ("[fd00::1]", "http://[fd00::1]:8053"),
             ("fd00::1", "http://[fd00::1]:8053"),
         ] {
-            assert_eq!(server_base(text).as_deref(), Ok(base), "{text}");
+            assert_eq!(Server::parse(text), Ok(Server::Url(base.into())), "{text}");
         }
+        let socket = Server::parse("unix:/run/rollcall/http.sock").unwrap();
+        assert_eq!(socket, Server::Unix("/run/rollcall/http.sock".into()));
+        assert_eq!(socket.shown(), "unix:/run/rollcall/http.sock");
         for (text, reason) in [
-            ("https://a:1", "https is not supported"),
+            ("unix:http.sock", "an absolute path"),
             ("ftp://a:1", "must begin with http://"),
             ("http://me@a:1", "user name"),
             ("http://a:1?x=1", "query"),
@@ -110,7 +135,7 @@ mod tests {
             ("a/b", "must be `http://host:port`"),
             ("a b:1", "is no URL"),
         ] {
-            let error = server_base(text).unwrap_err();
+            let error = Server::parse(text).unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");
         }
     }
