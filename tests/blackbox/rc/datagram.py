@@ -19,6 +19,15 @@ class Key:
         self.boot = os.urandom(8).hex()
         self.seq = 0
 
+    @classmethod
+    def read(cls, path):
+        """The key in a file that the server, or `rollcall key create`, has written."""
+        key = cls.__new__(cls)
+        key.id, key.path = path.name.split(".")[0], path
+        key.octets = bytes.fromhex(path.read_text().strip())
+        key.boot, key.seq = os.urandom(8).hex(), 0
+        return key
+
     def mac(self, data):
         return hmac.new(self.octets, data.encode(), hashlib.sha256).hexdigest()
 

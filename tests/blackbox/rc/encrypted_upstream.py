@@ -25,12 +25,12 @@ class Ca:
         _openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", 30, "-subj", f"/CN={name}", "-keyout", self._key,
                  "-out", self.file)
 
-    def sign(self, name=NAME, days=30):
-        """A key and a certificate for a name, in two files; with days below 0 it is over."""
+    def sign(self, name=NAME, days=30, names=None):
+        """A key and a certificate for a name, in two files; with days below 0 it is over. `names` are others than DNS:name."""
         stem = self.directory / f"{name}-{days}"
         key, request, certificate, extensions = (stem.with_suffix(f".{end}") for end in ("key", "csr", "pem", "ext"))
         _openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
-        extensions.write_text(f"subjectAltName=DNS:{name}\nbasicConstraints=CA:FALSE\n")
+        extensions.write_text(f"subjectAltName={names or f'DNS:{name}'}\nbasicConstraints=CA:FALSE\n")
         _openssl("x509", "-req", "-in", request, "-CA", self.file, "-CAkey", self._key, "-CAcreateserial", "-days", days,
                  "-extfile", extensions, "-out", certificate)
         return key, certificate
