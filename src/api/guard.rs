@@ -103,7 +103,12 @@ impl Guard {
         Ok(Some(Asker { principal, door: Door::Http, source: peer.source }))
     }
 
-    fn check_host(&self, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
+    fn check_host(
+        &self,
+        version: Version,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Authority, Problem> {
         let host = match single(headers, &HOST)? {
             Some(host) => host.to_str().ok().and_then(|text| text.parse().ok()),
             // HTTP/2 has it in `:authority` (RFC 9113, section 8.3.1).

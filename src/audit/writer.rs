@@ -75,7 +75,8 @@ impl Writer {
     fn take(&mut self, entry: &Entry) {
         if matches!(entry, Entry::Reopen) {
             self.write();
-            self.file = None;
+            // If that fails, the next line tries again, and tells.
+            self.file = open(&self.path).ok();
             return;
         }
         line::write(entry, &mut self.gathered);

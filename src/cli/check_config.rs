@@ -45,7 +45,9 @@ fn certificate_warnings(given: &Given) -> Vec<String> {
     let Ok(config) = given.load() else { return Vec::new() };
     let dates = server::certificate_dates(&config).unwrap_or_default();
     let warning = |(door, dates)| match dates {
-        Dates::Off(why) => Some(format!("the certificate for {door} {why}: clients will refuse it")),
+        Dates::Off(why) => {
+            Some(format!("the certificate for {door} {why}: clients will refuse it"))
+        }
         Dates::EndsSoon(until) => Some(format!("the certificate for {door} {until}: renew it")),
         Dates::Hold(_) => None,
     };

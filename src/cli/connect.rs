@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
-use crate::sidecar::{Client, TlsFiles};
 use crate::sidecar::url::DEFAULT_SERVER;
+use crate::sidecar::{Client, TlsFiles};
 
 use super::failure::Failure;
 

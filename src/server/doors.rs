@@ -81,7 +81,7 @@ impl Doors {
         let Parts { live, view, registrar, access, audit, runtime } = parts;
         let config = live.get();
         let (close_http, http_closing) = watch::channel(false);
-        let figures = Arc::new(Mutex::new(Figures::new(registrar.clone())));
+        let figures = Arc::new(Mutex::new(Figures::new(registrar.clone(), audit.clone())));
         let recursion = Arc::new(Shared::new(Recursion::default()));
         let treated = clients::new(&config)?;
         let mut responder = |_| {
@@ -154,8 +154,7 @@ impl Doors {
             sockets.http_unix,
             doors.http_tls.as_ref(),
         );
-        let serving =
-            http::serve(listeners, api::router(Arc::new(api)), connections, http_closing);
+        let serving = http::serve(listeners, api::router(Arc::new(api)), connections, http_closing);
         doors.tasks.push(runtime.spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the HTTP door is closed");

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::answer::{self, counters};
 use crate::api::{datagram, http};
+use crate::audit::Audit;
 use crate::dns::forward::forwarder::Forwarder;
 use crate::net::{https, quic, tcp, udp};
 use crate::registrar::Registrar;
@@ -31,10 +32,11 @@ pub(super) struct Figures {
     pub(super) http: Option<http::Connections>,
     pub(super) datagram: Option<datagram::Door>,
     pub(super) forwarder: Option<Forwarder>,
+    audit: Audit,
 }
 
 impl Figures {
-    pub(super) fn new(registrar: Registrar) -> Self {
+    pub(super) fn new(registrar: Registrar, audit: Audit) -> Self {
         let (answers, udp) = (Vec::new(), Vec::new());
         Self {
             registrar,
@@ -47,6 +49,7 @@ impl Figures {
             http: None,
             datagram: None,
             forwarder: None,
+            audit,
         }
     }
 
@@ -62,6 +65,7 @@ impl Figures {
         further.extend(self.quic.iter().flat_map(|door| quic_counters(&door.counters)));
         further.extend(self.forwarder_counters());
         further.extend(self.http.iter().flat_map(http::Connections::counters));
+        further.extend(self.audit.figures());
         further.extend(self.datagram.iter().flat_map(datagram::Door::figures));
         Sources {
             registrar: self.registrar.figures(),

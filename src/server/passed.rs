@@ -33,15 +33,8 @@ enum Door {
 }
 
 impl Door {
-    const ALL: [Self; 7] = [
-        Self::Dns,
-        Self::Http,
-        Self::HttpTls,
-        Self::Udp,
-        Self::Tls,
-        Self::Https,
-        Self::Quic,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Dns, Self::Http, Self::HttpTls, Self::Udp, Self::Tls, Self::Https, Self::Quic];
 
     /// What `FileDescriptorName=` says.
     fn name(self) -> &'static str {
@@ -185,8 +178,7 @@ fn door_of(passed: &Passed, config: &Config) -> Result<Door, String> {
     if doors.is_empty() {
         doors = which(|configured, address| configured.port() == address.port());
     }
-    let name_it =
-        "FileDescriptorName= in the socket unit says for which: dns, http, http-tls, udp, tls, https or quic";
+    let name_it = "FileDescriptorName= in the socket unit says for which: dns, http, http-tls, udp, tls, https or quic";
     match *doors {
         [door] => Ok(door),
         [] => Err(format!("{passed}, is for no door: none is configured with its port. {name_it}")),

@@ -9,12 +9,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::ClientError;
-use super::trust::{self, TlsFiles};
 use super::http::{CALL_TIMEOUT, Http, Reply, Trouble};
 use super::messages::{
     CacheFlushed, CacheStats, Creation, Declared, Issued, Listed, Page, Principal, Registered,
     Registration, Renewed, RenewedMany, State, Summary,
 };
+use super::trust::{self, TlsFiles};
 use super::url::{Server, segment};
 
 /// Octets of a stranger's reply that are shown at most.

@@ -89,7 +89,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let shown = path.display();
-    PrivateKeyDer::from_pem_file(path).map_err(|error| format!("{shown} has no private key: {error}"))
+    PrivateKeyDer::from_pem_file(path)
+        .map_err(|error| format!("{shown} has no private key: {error}"))
 }
 
 #[cfg(test)]

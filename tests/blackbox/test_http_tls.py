@@ -154,7 +154,7 @@ def test_subcommands_over_the_unix_socket(setting):
     done = run("register", "web", "a", "--port", "80", "--address", "10.0.0.1", *options)
     assert done.returncode == 0, done
     assert "10.0.0.1" in run("list", "web", *options).stdout
-    assert setting.server.dns.addresses("web.svc.internal.") == ["10.0.0.1"]
+    assert setting.server.dns.addresses("web.svc.internal.") == {"10.0.0.1"}
     done = run("list", "--server", f"unix:{setting.socket}.not")
     assert done.returncode != 0 and "No such file" in done.stderr, done
 

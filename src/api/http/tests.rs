@@ -7,9 +7,9 @@ use crate::config::Http;
 use axum::Router;
 use axum::extract::Extension;
 use axum::routing::get;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -35,8 +35,13 @@ fn start(limits: Limits, app: Router) -> Running {
     let (stop, shutdown) = watch::channel(false);
     let connections = Connections::default();
     let app = Guarded::new(guard(), app);
-    let serving =
-        tokio::spawn(serve_within(limits, vec![Listener::Plain(listener)], app, connections.clone(), shutdown));
+    let serving = tokio::spawn(serve_within(
+        limits,
+        vec![Listener::Plain(listener)],
+        app,
+        connections.clone(),
+        shutdown,
+    ));
     Running { address, connections, stop, serving }
 }
 

@@ -122,7 +122,8 @@ fn mutual(
 /// case, and `uri:`.
 pub fn names_of(certificate: &CertificateDer<'_>) -> Vec<Box<str>> {
     let Ok(certificate) = EndEntityCert::try_from(certificate) else { return Vec::new() };
-    let dns = certificate.valid_dns_names().map(|name| format!("dns:{}", name.to_ascii_lowercase()));
+    let dns =
+        certificate.valid_dns_names().map(|name| format!("dns:{}", name.to_ascii_lowercase()));
     let uris = certificate.valid_uri_names().map(|name| format!("uri:{name}"));
     dns.chain(uris).take(NAMES_MOST).map(String::into_boxed_str).collect()
 }

@@ -76,6 +76,11 @@ class Server:
         self.config = _merged(self.config, changes)
         self.config_file.write_text(toml.dumps(self.config))
 
+    def rss(self):
+        """Octets of memory that the process has."""
+        [line] = [line for line in open(f"/proc/{self.pid}/status") if line.startswith("VmRSS:")]
+        return int(line.split()[1]) * 1024
+
     def spawn(self, wrapper=(), arguments=(), environment=None, pass_fds=()):
         """Starts the process without waiting for it. It dies with the tests."""
         assert self.process is None, "it is running"

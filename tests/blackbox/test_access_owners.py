@@ -1,0 +1,244 @@
+"""Whose a service is: hijack, squatting, names that are kept, quotas, and that what is held goes on when they are full."""
+
+import json
+
+import pytest
+
+from rc.api import Api
+from rc.datagram import Key, send
+from rc.server import run
+from rc.wait import until
+
+WEB = "/api/v1/services/web/instances/"
+
+
+class Teams:
+    """A server with principals that have tokens and keys from its store."""
+
+    def __init__(self, servers, directory, **access):
+        self.server = servers({"access": access} if access else None, start=False)
+        self.directory = directory
+        self.root = self.token("root", "--verb", "admin", "--service", "*")
+        self.server.start()
+
+    def _create(self, kind, name, *options):
+        where = ["--config", self.server.config_file]
+        if self.server.process is not None:
+            where = ["--server", self.server.url, "--token", self.root.token]
+        done = run(kind, "create", name, *options, *where)
+        assert done.returncode == 0, done
+        return done.stdout
+
+    def token(self, name, *options):
+        return Api("127.0.0.1", self.server.http_port, self._create("token", name, *options).strip())
+
+    def key(self, name, *options):
+        place = self.directory / f"{name}.keys"
+        place.mkdir(exist_ok=True)
+        before = set(place.iterdir())
+        self._create("key", name, *options, "--out", place)
+        [path] = set(place.iterdir()) - before
+        return Key.read(path)
+
+    def send(self, key, line):
+        signed = key.sign(line)
+        return key.check(signed, send(self.server, signed))
+
+    def listed(self, service):
+        return self.root.listed(service)
+
+
+SCOPE = ("--verb", "register", "--verb", "read", "--service", "web", "--service", "web-*")
+WIDE = ("--verb", "register", "--service", "*")
+
+
+@pytest.fixture
+def teams(servers, tmp_path):
+    return Teams(servers, tmp_path)
+
+
+def register(api, service="web", id="a", **fields):
+    body = {"port": 80, "addresses": ["10.0.0.1"], **fields}
+    return api.call("PUT", f"/api/v1/services/{service}/instances/{id}", body)
+
+
+def test_every_verb_of_a_thief_is_refused_at_both_doors(teams):
+    """Both may register anything by pattern; what one has listed, the other cannot touch."""
+    owner, thief = teams.token("owner", *WIDE), teams.token("thief", *WIDE)
+    thief_key = teams.key("thief")
+    register(owner).expect(201)
+    before = teams.root.get("web", "a")
+    for reply in (
+        register(thief, addresses=["10.6.6.6"]),
+        thief.renew("web", "a"),
+        thief.state("web", "a", "down"),
+        thief.deregister("web", "a"),
+        thief.deregister("web"),
+        register(thief, id="b"),
+        thief.override("web", "a", "down"),
+    ):
+        detail = reply.problem(403)["detail"]
+        assert "another principal" in detail or "override" in detail or "scope" in detail, detail
+    many = thief.renewals([["web", "a"]])
+    assert many.get("denied"), many
+    for line in ("REGISTER web a 10.6.6.6:80", "RENEW web a", "DRAIN web a", "DEREGISTER web a", "REGISTER web b 10.6.6.6:80"):
+        assert teams.send(thief_key, f"RC1 {line}").startswith("RC1 DENIED"), line
+    after = teams.root.get("web", "a")
+    same = lambda listed: {key: value for key, value in listed.items() if key != "expires_in_ms"}  # noqa: E731
+    assert same(after) == same(before) and set(teams.listed("web")) == {"a"}
+    assert teams.server.dns.addresses("web.svc.internal.") == {"10.0.0.1"}
+
+
+def test_a_principals_credentials_are_the_same_one(teams):
+    """What came by a token is renewed by a key of the same principal, and by its second token."""
+    first, second = teams.token("owner", *WIDE), teams.token("owner")
+    key = teams.key("owner")
+    register(first).expect(201)
+    second.renew("web", "a").expect(200)
+    assert teams.send(key, "RC1 RENEW web a").startswith("RC1 OK")
+    second.deregister("web", "a").expect(200, 204)
+
+
+def test_who_names_a_service_shares_it_with_its_first_owner(teams):
+    """By a pattern one does not come into another's service; by its name one does, and has one's own instances there."""
+    owner, named = teams.token("owner", *WIDE), teams.token("named", *SCOPE)
+    register(owner).expect(201)
+    register(named, id="b").expect(201)
+    named.deregister("web", "a").problem(403)
+    owner.deregister("web", "b").problem(403)
+    named.deregister("web", "b").expect(200, 204)
+
+
+def test_a_released_name_is_kept_for_its_owner(servers, tmp_path):
+    """Nobody steps into the place of a service that has just gone, across a restart neither; then it is free."""
+    teams = Teams(servers, tmp_path, reserved_secs=3600)
+    owner, squatter = teams.token("owner", *WIDE), teams.token("squatter", *WIDE)
+    register(owner).expect(201)
+    owner.deregister("web", "a").expect(200, 204)
+    assert "reserved" in register(squatter).problem(403)["detail"] or teams.listed("web") == {}
+    teams.server.kill()
+    teams.server.start()
+    register(squatter).problem(403)
+    register(owner).expect(201)
+    owner.deregister("web", "a").expect(200, 204)
+    # Whoever may do everything gives it away.
+    register(teams.root).expect(201)
+
+
+def test_a_released_name_is_free_at_last(servers, tmp_path):
+    teams = Teams(servers, tmp_path, reserved_secs=1)
+    owner, next_one = teams.token("owner", *WIDE), teams.token("next", *WIDE)
+    register(owner, lease_secs=2).expect(201)
+    owner.deregister("web", "a").expect(200, 204)
+    until(lambda: register(next_one).status == 201, what="the name to be free")
+
+
+def test_a_lapsed_service_is_kept_for_its_owner_too(servers, tmp_path):
+    teams = Teams(servers, tmp_path, reserved_secs=3600)
+    owner, squatter = teams.token("owner", *WIDE), teams.token("squatter", *WIDE)
+    register(owner, lease_secs=2).expect(201)
+    until(lambda: teams.listed("web") == {}, what="the lapse")
+    register(squatter).problem(403)
+    register(owner).expect(201)
+
+
+def test_a_quota_is_the_principals_at_all_doors_and_renewals_go_on(teams):
+    """Two instances, however they came; what is held is renewed, changed and taken away."""
+    api, key = teams.token("small", *WIDE, "--max-instances", "2"), teams.key("small")
+    register(api).expect(201)
+    assert teams.send(key, "RC1 REGISTER pay a 10.0.0.2:80").startswith("RC1 OK")
+    for attempt in range(20):
+        assert "2 instances" in register(api, f"s{attempt}").problem(409)["detail"]
+        assert teams.send(key, f"RC1 REGISTER t{attempt} a 10.0.0.3:80").startswith("RC1 DENIED")
+    api.renew("web", "a").expect(200)
+    register(api, weight=7).expect(200)
+    assert teams.send(key, "RC1 RENEW pay a").startswith("RC1 OK")
+    api.deregister("pay", "a").expect(200, 204)
+    register(api, "third").expect(201)
+
+
+def test_the_longest_lease_is_the_principals(teams):
+    api, key = teams.token("brief", *WIDE, "--max-lease", "10"), teams.key("brief")
+    assert "2 to 10" in register(api, lease_secs=11).problem(422)["detail"]
+    register(api, lease_secs=None).problem(403)
+    register(api, lease_secs=10).expect(201)
+    reply = teams.send(key, "RC1 REGISTER web b 10.0.0.1:80 lease=30")
+    assert reply.startswith("RC1 OK expires_ms="), reply
+    assert int(reply.split("=")[1]) <= 10_000, "a line's lease is brought within what its key may have"
+
+
+def test_an_override_is_the_operators(teams):
+    """Who may override need not own; who owns may not override what an operator has set."""
+    owner, operator = teams.token("owner", *WIDE), teams.token("operator", "--verb", "override", "--service", "*")
+    register(owner).expect(201)
+    operator.override("web", "a", "down", "broken disk").expect(200, 204)
+    owner.override("web", "a", None).problem(403)
+    register(owner, state="up").expect(200)
+    assert teams.server.dns.addresses("web.svc.internal.") == set()
+    operator.deregister("web", "a").problem(403)
+    operator.override("web", "a", None).expect(200, 204)
+    assert teams.server.dns.addresses("web.svc.internal.") == {"10.0.0.1"}
+
+
+def test_owners_and_grants_survive_a_crash(teams):
+    owner, thief = teams.token("owner", *WIDE), teams.token("thief", *WIDE)
+    key = teams.key("owner")
+    register(owner, lease_secs=60).expect(201)
+    teams.server.kill()
+    teams.server.start()
+    register(thief, addresses=["10.6.6.6"]).problem(403)
+    owner.renew("web", "a").expect(200)
+    assert teams.send(key, "RC1 RENEW web a").startswith("RC1 OK")
+
+
+@pytest.mark.parametrize("kind", ["token", "key"])
+def test_revocation_is_at_once(teams, kind):
+    """The next call is refused, on the connection that is open too; a second credential goes on."""
+    api, key = teams.token("owner", *WIDE), teams.key("owner")
+    kept = api.kept()
+    register(kept).expect(201)
+    other = teams.token("owner") if kind == "token" else teams.key("owner")
+    server = ["--server", teams.server.url, "--token", teams.root.token]
+    known = json.loads(run(kind, "list", "--json", *server).stdout)
+    [mine] = [one for one in known["principals"] if one["name"] == "owner"]
+    assert len(mine["tokens" if kind == "token" else "keys"]) == 2
+    if kind == "token":
+        [first] = [one["id"] for one in mine["tokens"]][:1]
+        done = run("token", "revoke", first, *server)
+        assert done.returncode == 0, done
+        replies = {kept.renew("web", "a").status, other.renew("web", "a").status}
+        assert replies == {200, 401}
+    else:
+        assert run("key", "revoke", key.id, *server).returncode == 0
+        signed = key.sign("RC1 RENEW web a")
+        assert send(teams.server, signed, timeout=0.5) is None, "an unknown key gets silence"
+        assert teams.send(other, "RC1 RENEW web a").startswith("RC1 OK")
+    kept.close()
+
+
+def test_two_are_live_and_a_third_is_not_made(teams):
+    teams.token("owner", *WIDE)
+    teams.token("owner")
+    done = run("token", "create", "owner", "--server", teams.server.url, "--token", teams.root.token)
+    assert done.returncode != 0 and "2" in done.stderr and "revoke" in done.stderr, done
+
+
+def test_a_token_ends(teams):
+    api = teams.token("guest", "--verb", "read", "--service", "*", "--expires-in", "1s")
+    until(lambda: api.call("GET", "/api/v1/services").status == 401, what="its end")
+    assert "has ended" in api.call("GET", "/api/v1/services").problem(401)["detail"]
+
+
+def test_only_a_hash_is_kept(teams):
+    """Neither the store nor the log nor a list has a token in it."""
+    api = teams.token("owner", *WIDE)
+    register(api).expect(201)
+    api.call("GET", "/api/v1/principals").problem(403)
+    secret = api.token.removeprefix("rct_")
+    shown = teams.root.call("GET", "/api/v1/principals").text + teams.server.log()
+    teams.server.stop()
+    for file in teams.server.data_dir.iterdir():
+        octets = file.read_bytes()
+        assert secret.encode() not in octets and bytes.fromhex(secret) not in octets, file
+    assert secret not in shown
+    teams.server.start()
