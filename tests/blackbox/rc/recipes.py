@@ -1,0 +1,209 @@
+"""README.md's recipes: each is a rig in which the program that it is for has its files as they stand there.
+
+What is around them is what the program's package brings. Nothing outside answers but one name server.
+"""
+
+import argparse
+import pathlib
+import shlex
+import tomllib
+
+from rc import programs, readme, resolved
+from rc.real import program
+from rc.server import ROOT
+from rc.wait import until
+
+RECIPES = readme.recipes((ROOT / "README.md").read_text())
+# What a program may keep for longer than this shows.
+TTL_SECS = 1
+BRIEF = {"answers": {"ttl_secs": TTL_SECS, "negative_ttl_secs": TTL_SECS}}
+BESIDE = {"dns": {"listen": ["127.0.0.1:5300"]}, **BRIEF}
+# The name server that a machine had before, and what it alone knows.
+OUTSIDE, OTHER_NAME, OTHER_ADDRESS = "192.0.2.53", "www.example.com", "192.0.2.80"
+# Whom the programs would become is root here, who alone is sure to be there.
+USERS = ("root", "systemd-resolve", "unbound", "dnsmasq", "nobody")
+PASSWD = "".join(f"{user}:x:0:0::/:/bin/false\n" for user in USERS)
+# What stands around a recipe, so that its lines are needed.
+REBINDING = "stop-dns-rebind\n"
+PRIVATE = "server:\n    private-address: 10.0.0.0/8\n"
+CONNECTION = f"""[connection]
+id=eth0
+type=ethernet
+interface-name=eth0
+[ipv4]
+method=manual
+address1=10.53.0.1/24
+dns={OUTSIDE}
+[ipv6]
+method=disabled
+"""
+
+
+def outside(rig):
+    """Starts the name server of before."""
+    rig.run("ip", "address", "add", f"{OUTSIDE}/32", "dev", "lo")
+    options = ("--no-resolv", "--no-hosts", "--bind-interfaces", f"--listen-address={OUTSIDE}")
+    rig.spawn(program("dnsmasq"), "--conf-file=/dev/null", "--keep-in-foreground", "--user=root", "--pid-file",
+              *options, f"--address=/{OTHER_NAME}/{OTHER_ADDRESS}", log="outside")  # fmt: skip
+    answering(rig, OUTSIDE)
+
+
+def answering(rig, address="127.0.0.1"):
+    """Waits until a program at this address answers, whatever it has to say about names."""
+    dig = ("dig", f"@{address}", "+tries=1", "+time=1", "version.bind", "TXT", "CH")
+    until(lambda: rig.run(*dig, check=False).returncode == 0, 20, what=f"a name server at {address}")
+
+
+def put(rig, path, text, mode="644"):
+    """Writes a file in the rig."""
+    source = rig.directory / "recipe" / path.lstrip("/")
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_text(text)
+    rig.run("install", "-D", "-m", mode, source, path)
+
+
+def write(rig, recipe, without=""):
+    """Writes a recipe's files, one line of them left out."""
+    for path, text in RECIPES[recipe].items():
+        put(rig, path, text.replace(without, ""))
+
+
+def machine(rigs, package, config=None):
+    """A rig with the server beside the program, and with the settings of its package alone; its resolv.conf names
+    127.0.0.1."""
+    rig = rigs(config or BESIDE, etc={"passwd": PASSWD, "group": resolved.GROUP})
+    # Where the root servers are is unreachable at once.
+    rig.run("ip", "route", "del", "default")
+    for folder in ("/var/lib", "/var/cache"):
+        rig.run("mount", "-t", "tmpfs", "tmpfs", folder)
+    rig.run("rm", "-rf", f"/etc/{package}")
+    if (programs.UNPACKED / "etc" / package).exists():
+        rig.run("cp", "-r", programs.UNPACKED / "etc" / package, f"/etc/{package}")
+    return rig
+
+
+def resolv_conf(rigs):
+    """glibc, with nothing in between."""
+    server, file = RECIPES["resolv.conf"].values()
+    rig = rigs({**tomllib.loads(server), **BRIEF}, etc={"resolv.conf": file})
+    outside(rig)
+    return rig
+
+
+def systemd_resolved(rigs):
+    rig = rigs(BESIDE, etc=resolved.etc("[Resolve]\nFallbackDNS=\n"))
+    outside(rig)
+    write(rig, "systemd-resolved")
+    resolved.Resolved(rig).set_link("eth0", OUTSIDE, "~.")
+    return rig
+
+
+def network_manager(rigs):
+    """NetworkManager, which has a connection to make with the name server of before, and starts dnsmasq."""
+    rig = machine(rigs, "NetworkManager")
+    outside(rig)
+    write(rig, "NetworkManager")
+    put(rig, "/etc/resolv.conf", f"nameserver {OUTSIDE}\n")
+    put(rig, "/etc/NetworkManager/conf.d/test.conf", "[main]\nno-auto-default=*\n")
+    put(rig, "/etc/NetworkManager/system-connections/eth0.nmconnection", CONNECTION, mode="600")
+    # It leaves alone what is set up already, and waits for udev where /sys can be written.
+    rig.run("ip", "link", "set", "eth0", "down")
+    rig.run("ip", "address", "flush", "dev", "eth0")
+    rig.run("mount", "-t", "sysfs", "-o", "ro", "sysfs", "/sys")
+    rig.run("mkdir", "/run/NetworkManager")
+    resolved.bus(rig)
+    # With a host name of its own, which it may set.
+    rig.spawn("unshare", "--uts", programs.unpacked("NetworkManager"), "--debug", log="NetworkManager")
+    until(lambda: "127.0.0.1" in rig.run("cat", "/etc/resolv.conf"), 20, what="NetworkManager's resolv.conf")
+    answering(rig)
+    return rig
+
+
+def dnsmasq(rigs, without=""):
+    rig = machine(rigs, "dnsmasq.d")
+    outside(rig)
+    write(rig, "dnsmasq", without)
+    put(rig, "/etc/dnsmasq.d/test.conf", f"no-resolv\nserver={OUTSIDE}\n{REBINDING}")
+    # It takes the address of before too if it is not told otherwise.
+    options = ("--conf-dir=/etc/dnsmasq.d", "--listen-address=127.0.0.1", "--bind-interfaces", "--user=root", "--pid-file")
+    rig.spawn(program("dnsmasq"), "--conf-file=/dev/null", "--keep-in-foreground", *options)
+    answering(rig)
+    return rig
+
+
+def unbound(rigs, without=""):
+    """Unbound, which validates with the root's key."""
+    rig = machine(rigs, "unbound")
+    write(rig, "Unbound", without)
+    put(rig, "/etc/unbound/unbound.conf.d/test.conf", PRIVATE)
+    put(rig, "/var/lib/unbound/root.key", (_root_data() / "root.key").read_text())
+    rig.spawn(programs.unpacked("unbound"), "-d", "-p")
+    answering(rig)
+    return rig
+
+
+def bind(rigs, without=""):
+    """BIND, which validates with the root's key."""
+    rig = machine(rigs, "bind")
+    write(rig, "BIND", without)
+    # The recipe's line belongs into the package's file.
+    path = "/etc/bind/named.conf.options"
+    options = (programs.UNPACKED / path[1:]).read_text()
+    put(rig, path, options.replace("options {", "options {\n" + RECIPES["BIND"][path].replace(without, "")))
+    path = "/etc/bind/named.conf.default-zones"
+    put(rig, path, (programs.UNPACKED / path[1:]).read_text().replace("/usr/share/dns", str(_root_data())))
+    rig.run("mkdir", "/var/cache/bind", "/run/named")
+    rig.spawn(programs.unpacked("named"), "-g", "-n", "1", "-c", "/etc/bind/named.conf")
+    answering(rig)
+    return rig
+
+
+def _root_data():
+    """The root's key and servers, from the package that BIND depends on."""
+    return next(path for path in (programs.UNPACKED / "usr/share/dns", pathlib.Path("/usr/share/dns")) if path.exists())
+
+
+PROGRAMS = {
+    "resolv.conf": resolv_conf,
+    "systemd-resolved": systemd_resolved,
+    "NetworkManager": network_manager,
+    "dnsmasq": dnsmasq,
+    "Unbound": unbound,
+    "BIND": bind,
+}
+
+
+class Container:
+    """What the recipe for Docker amounts to: network and mount namespaces with an interface at the bridge's network, and
+    a resolv.conf made of the options of `docker run`."""
+
+    def __init__(self, rigs):
+        files = RECIPES["Docker"]
+        self.rig = rigs({**tomllib.loads(files["/etc/rollcall/config.toml"]), **BRIEF}, serve=False)
+        options = argparse.ArgumentParser()
+        options.add_argument("--dns")
+        options.add_argument("--dns-search")
+        chosen, self.command = options.parse_known_args(shlex.split(files[""]))
+        put(self.rig, "/run/container/resolv.conf", f"nameserver {chosen.dns}\nsearch {chosen.dns_search}\n")
+
+    def __enter__(self):
+        script = "mount --bind /run/container/resolv.conf /etc/resolv.conf && echo made && exec sleep infinity"
+        self._holder = self.rig.spawn("unshare", "-n", "-m", "sh", "-c", script, log="container")
+        log = self.rig.directory / "container.log"
+        until(lambda: log.read_text() == "made\n", what="the container's namespaces")
+        link = ("ip", "link", "add", "docker0", "type", "veth", "peer", "name", "eth0", "netns", self._holder.pid)
+        self.rig.run(*link)
+        self.rig.run("ip", "address", "add", "172.17.0.1/16", "dev", "docker0")
+        self.rig.run("ip", "link", "set", "docker0", "up")
+        self.run("ip", "address", "add", "172.17.0.2/16", "dev", "eth0")
+        self.run("ip", "link", "set", "eth0", "up")
+        outside(self.rig)
+        self.rig.serve()
+        return self
+
+    def __exit__(self, *_):
+        self._holder.kill()
+
+    def run(self, *command, **options):
+        """Runs a program in it, as `Rig.run` does."""
+        return self.rig.run("nsenter", "-t", self._holder.pid, "-n", "-m", *command, **options)

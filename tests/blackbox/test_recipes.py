@@ -1,0 +1,97 @@
+"""README.md's recipes, word for word: the programs that they are for find what is in the registry, and lose what is not."""
+
+import re
+import tomllib
+
+import pytest
+
+from rc import programs, recipes
+from rc.recipes import OTHER_ADDRESS, OTHER_NAME, RECIPES, TTL_SECS
+from rc.resolvers import Getent
+from rc.server import ROOT
+from rc.wait import until
+
+# Those that have the name server of before to ask for other names. The others would ask the root servers.
+WITH_OTHER_NAMES = ["resolv.conf", "systemd-resolved", "NetworkManager", "dnsmasq"]
+# Too many for a reply over UDP.
+MANY = {f"10.0.1.{number}" for number in range(1, 201)}
+# Lines without which the program finds nothing of the registry.
+NEEDED = [
+    (recipes.dnsmasq, "rebind-domain-ok=/svc.internal/\n"),
+    (recipes.unbound, "    do-not-query-localhost: no\n"),
+    (recipes.unbound, '    domain-insecure: "svc.internal"\n'),
+    (recipes.unbound, '    private-domain: "svc.internal"\n'),
+    (recipes.bind, "    forward only;\n"),
+    (recipes.bind, 'validate-except { "svc.internal"; };\n'),
+]
+
+
+def short(run, *question):
+    """dig's lines from whom resolv.conf names."""
+    return set(run("dig", "+short", "+tries=2", "+time=5", *question).splitlines())
+
+
+@pytest.mark.parametrize("recipe", recipes.PROGRAMS)
+def test_a_program_follows_the_registry(rigs, recipe):
+    rig = recipes.PROGRAMS[recipe](rigs)
+    found = Getent(rig, "ahostsv4").addresses
+    assert found("web.svc.internal") == set()
+    rig.api.register("web", "a", 8081, addresses=["10.0.0.1"], lease_secs=600)
+    until(lambda: found("web.svc.internal") == {"10.0.0.1"}, what="the first instance")
+    rig.api.register("web", "b", 8082, addresses=["10.0.0.2"], lease_secs=600)
+    until(lambda: found("web.svc.internal") == {"10.0.0.1", "10.0.0.2"}, what="the second")
+    records = {"0 1 8081 a.web.svc.internal.", "0 1 8082 b.web.svc.internal."}
+    assert short(rig.run, "_web._tcp.svc.internal", "SRV") == records
+    ttls = re.findall(r"^\S+\s+(\d+)", rig.run("dig", "+noall", "+answer", "web.svc.internal"), re.M)
+    assert len(ttls) == 2 and all(int(ttl) <= TTL_SECS for ttl in ttls)
+
+    rig.api.register("web", "dies", addresses=["10.0.0.3"], lease_secs=1)
+    rig.lapse("web", "dies")
+    rig.api.deregister("web", "a").expect(204)
+    until(lambda: found("web.svc.internal") == {"10.0.0.2"}, what="the one that is left")
+    until(lambda: short(rig.run, "_web._tcp.svc.internal", "SRV") == {"0 1 8082 b.web.svc.internal."})
+    rig.api.state("web", "b", "draining").expect(200)
+    until(lambda: found("web.svc.internal") == set(), what="nobody")
+
+    for address in MANY:
+        rig.api.register("many", address, addresses=[address], lease_secs=600)
+    assert found("many.svc.internal") == MANY
+    if recipe in WITH_OTHER_NAMES:
+        assert found(OTHER_NAME) == {OTHER_ADDRESS}
+
+
+@pytest.mark.parametrize(("program", "line"), NEEDED, ids=[line.split()[0] for _, line in NEEDED])
+def test_without_a_line_it_finds_nothing(rigs, program, line):
+    assert sum(text.count(line) for files in RECIPES.values() for text in files.values()) == 1
+    rig = program(rigs, without=line)
+    rig.api.register("web", "a", addresses=["10.0.0.1"], lease_secs=600)
+    assert rig.run("dig", "+short", "@127.0.0.1", "-p", "5300", "web.svc.internal") == "10.0.0.1\n"
+    assert short(rig.run, "web.svc.internal") == set()
+
+
+def test_a_container_follows_the_registry(rigs):
+    """glibc's resolver, and musl's, which is Alpine's."""
+    with recipes.Container(rigs) as container:
+        found = Getent(container, "ahostsv4").addresses
+        musl = lambda: container.run("sh", "-c", f"echo addresses web | {programs.musl()}").split()  # noqa: E731
+        assert container.command[-3:] == ["getent", "hosts", "web"]
+        for number in (1, 2):
+            container.rig.api.register("web", f"w{number}", addresses=[f"10.0.0.{number}"], lease_secs=600)
+        until(lambda: found("web") == {"10.0.0.1", "10.0.0.2"}, what="both")
+        assert set(musl()) == {"10.0.0.1", "10.0.0.2"}
+        container.rig.api.deregister("web", "w1").expect(204)
+        assert found("web") == set(musl()) == {"10.0.0.2"}
+        assert found(OTHER_NAME) == {OTHER_ADDRESS}
+
+
+def test_the_page_names_what_there_is():
+    """Every recipe is run here but CoreDNS's, and all are about the zone and the address of the default settings."""
+    assert set(RECIPES) == {*recipes.PROGRAMS, "CoreDNS", "Docker"}
+    defaults = tomllib.loads((ROOT / "config.toml").read_text())["dns"]
+    (zone,), (listen,) = defaults["zones"], defaults["listen"]
+    host, port = listen.split(":")
+    for recipe, files in RECIPES.items():
+        text = "".join(files.values())
+        assert zone.rstrip(".") in text, recipe
+        if recipe != "resolv.conf":
+            assert re.search(rf"{re.escape(host)}(?::|#|@| port ){port}\b", text), recipe
