@@ -6,8 +6,8 @@ import tomllib
 import pytest
 
 from rc import programs, recipes
-from rc.recipes import OTHER_ADDRESS, OTHER_NAME, RECIPES, TTL_SECS
-from rc.resolvers import Getent
+from rc.recipes import BIND_RECORDS, OTHER_ADDRESS, OTHER_NAME, RECIPES, TTL_SECS
+from rc.resolvers import Getent, Resolver
 from rc.server import ROOT
 from rc.wait import until
 
@@ -21,7 +21,6 @@ NEEDED = [
     (recipes.unbound, "    do-not-query-localhost: no\n"),
     (recipes.unbound, '    domain-insecure: "svc.internal"\n'),
     (recipes.unbound, '    private-domain: "svc.internal"\n'),
-    (recipes.bind, "    forward only;\n"),
     (recipes.bind, 'validate-except { "svc.internal"; };\n'),
 ]
 
@@ -55,7 +54,8 @@ def test_a_program_follows_the_registry(rigs, recipe):
 
     for address in MANY:
         rig.api.register("many", address, addresses=[address], lease_secs=600)
-    assert found("many.svc.internal") == MANY
+    answer = found("many.svc.internal")
+    assert answer <= MANY and len(answer) == (BIND_RECORDS if recipe == "BIND" else len(MANY))
     if recipe in WITH_OTHER_NAMES:
         assert found(OTHER_NAME) == {OTHER_ADDRESS}
 
@@ -70,18 +70,18 @@ def test_without_a_line_it_finds_nothing(rigs, program, line):
 
 
 def test_a_container_follows_the_registry(rigs):
-    """glibc's resolver, and musl's, which is Alpine's."""
-    with recipes.Container(rigs) as container:
-        found = Getent(container, "ahostsv4").addresses
-        musl = lambda: container.run("sh", "-c", f"echo addresses web | {programs.musl()}").split()  # noqa: E731
-        assert container.command[-3:] == ["getent", "hosts", "web"]
-        for number in (1, 2):
-            container.rig.api.register("web", f"w{number}", addresses=[f"10.0.0.{number}"], lease_secs=600)
-        until(lambda: found("web") == {"10.0.0.1", "10.0.0.2"}, what="both")
-        assert set(musl()) == {"10.0.0.1", "10.0.0.2"}
-        container.rig.api.deregister("web", "w1").expect(204)
-        assert found("web") == set(musl()) == {"10.0.0.2"}
-        assert found(OTHER_NAME) == {OTHER_ADDRESS}
+    container = recipes.Container(rigs)
+    assert container.command[-3:] == ["getent", "hosts", "web"]
+    for number in (1, 2):
+        container.rig.api.register("web", f"w{number}", addresses=[f"10.0.0.{number}"], lease_secs=600)
+    # musl is what Alpine has.
+    resolvers = [Getent(container, "ahostsv4"), Resolver(container.converse(programs.musl()))]
+    for resolver in resolvers:
+        assert resolver.addresses("web") == {"10.0.0.1", "10.0.0.2"}
+        assert resolver.addresses(OTHER_NAME) == {OTHER_ADDRESS}
+    container.rig.api.deregister("web", "w1").expect(204)
+    for resolver in resolvers:
+        assert resolver.addresses("web") == {"10.0.0.2"}
 
 
 def test_the_page_names_what_there_is():

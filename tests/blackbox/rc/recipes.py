@@ -19,10 +19,12 @@ TTL_SECS = 1
 BRIEF = {"answers": {"ttl_secs": TTL_SECS, "negative_ttl_secs": TTL_SECS}}
 BESIDE = {"dns": {"listen": ["127.0.0.1:5300"]}, **BRIEF}
 # The name server that a machine had before, and what it alone knows.
-OUTSIDE, OTHER_NAME, OTHER_ADDRESS = "192.0.2.53", "www.example.com", "192.0.2.80"
+OUTSIDE, OTHER_NAME, OTHER_ADDRESS = "192.0.2.53", "www.example.com", "198.18.0.80"
 # Whom the programs would become is root here, who alone is sure to be there.
 USERS = ("root", "systemd-resolve", "unbound", "dnsmasq", "nobody")
 PASSWD = "".join(f"{user}:x:0:0::/:/bin/false\n" for user in USERS)
+# What BIND takes of one name and type, as README.md says.
+BIND_RECORDS = 100
 # What stands around a recipe, so that its lines are needed.
 REBINDING = "stop-dns-rebind\n"
 PRIVATE = "server:\n    private-address: 10.0.0.0/8\n"
@@ -32,7 +34,7 @@ type=ethernet
 interface-name=eth0
 [ipv4]
 method=manual
-address1=10.53.0.1/24
+address1=10.53.0.1/24,10.53.0.254
 dns={OUTSIDE}
 [ipv6]
 method=disabled
@@ -40,11 +42,14 @@ method=disabled
 
 
 def outside(rig):
-    """Starts the name server of before."""
-    rig.run("ip", "address", "add", f"{OUTSIDE}/32", "dev", "lo")
-    options = ("--no-resolv", "--no-hosts", "--bind-interfaces", f"--listen-address={OUTSIDE}")
-    rig.spawn(program("dnsmasq"), "--conf-file=/dev/null", "--keep-in-foreground", "--user=root", "--pid-file",
-              *options, f"--address=/{OTHER_NAME}/{OTHER_ADDRESS}", log="outside")  # fmt: skip
+    """Starts the name server of before, on a machine at the other end of eth0."""
+    pid, enter = rig.beside("outside", f"ip address add {OUTSIDE}/32 dev lo")
+    rig.run("ip", "link", "set", "eth1", "netns", pid)
+    rig.run(*enter, "ip", "address", "add", "10.53.0.254/24", "dev", "eth1")
+    rig.run(*enter, "ip", "link", "set", "eth1", "up")
+    names = ("--local=/example.com/", f"--host-record={OTHER_NAME},{OTHER_ADDRESS}")
+    options = ("--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--pid-file", *names)
+    rig.spawn(*enter, program("dnsmasq"), "--keep-in-foreground", *options, log="outside-dnsmasq")
     answering(rig, OUTSIDE)
 
 
@@ -72,13 +77,17 @@ def machine(rigs, package, config=None):
     """A rig with the server beside the program, and with the settings of its package alone; its resolv.conf names
     127.0.0.1."""
     rig = rigs(config or BESIDE, etc={"passwd": PASSWD, "group": resolved.GROUP})
-    # Where the root servers are is unreachable at once.
-    rig.run("ip", "route", "del", "default")
     for folder in ("/var/lib", "/var/cache"):
         rig.run("mount", "-t", "tmpfs", "tmpfs", folder)
     rig.run("rm", "-rf", f"/etc/{package}")
     if (programs.UNPACKED / "etc" / package).exists():
         rig.run("cp", "-r", programs.UNPACKED / "etc" / package, f"/etc/{package}")
+    return rig
+
+
+def alone(rig):
+    """Takes it off the net: no root server is reached, and that shows at once."""
+    rig.run("ip", "route", "del", "default")
     return rig
 
 
@@ -124,16 +133,15 @@ def dnsmasq(rigs, without=""):
     outside(rig)
     write(rig, "dnsmasq", without)
     put(rig, "/etc/dnsmasq.d/test.conf", f"no-resolv\nserver={OUTSIDE}\n{REBINDING}")
-    # It takes the address of before too if it is not told otherwise.
-    options = ("--conf-dir=/etc/dnsmasq.d", "--listen-address=127.0.0.1", "--bind-interfaces", "--user=root", "--pid-file")
-    rig.spawn(program("dnsmasq"), "--conf-file=/dev/null", "--keep-in-foreground", *options)
+    options = ("--conf-file=/dev/null", "--conf-dir=/etc/dnsmasq.d", "--user=root", "--pid-file")
+    rig.spawn(program("dnsmasq"), "--keep-in-foreground", *options)
     answering(rig)
     return rig
 
 
 def unbound(rigs, without=""):
     """Unbound, which validates with the root's key."""
-    rig = machine(rigs, "unbound")
+    rig = alone(machine(rigs, "unbound"))
     write(rig, "Unbound", without)
     put(rig, "/etc/unbound/unbound.conf.d/test.conf", PRIVATE)
     put(rig, "/var/lib/unbound/root.key", (_root_data() / "root.key").read_text())
@@ -144,7 +152,7 @@ def unbound(rigs, without=""):
 
 def bind(rigs, without=""):
     """BIND, which validates with the root's key."""
-    rig = machine(rigs, "bind")
+    rig = alone(machine(rigs, "bind", {**BESIDE, "services": {"many": {"max_answers": BIND_RECORDS}}}))
     write(rig, "BIND", without)
     # The recipe's line belongs into the package's file.
     path = "/etc/bind/named.conf.options"
@@ -185,25 +193,23 @@ class Container:
         options.add_argument("--dns-search")
         chosen, self.command = options.parse_known_args(shlex.split(files[""]))
         put(self.rig, "/run/container/resolv.conf", f"nameserver {chosen.dns}\nsearch {chosen.dns_search}\n")
-
-    def __enter__(self):
-        script = "mount --bind /run/container/resolv.conf /etc/resolv.conf && echo made && exec sleep infinity"
-        self._holder = self.rig.spawn("unshare", "-n", "-m", "sh", "-c", script, log="container")
-        log = self.rig.directory / "container.log"
-        until(lambda: log.read_text() == "made\n", what="the container's namespaces")
-        link = ("ip", "link", "add", "docker0", "type", "veth", "peer", "name", "eth0", "netns", self._holder.pid)
-        self.rig.run(*link)
-        self.rig.run("ip", "address", "add", "172.17.0.1/16", "dev", "docker0")
-        self.rig.run("ip", "link", "set", "docker0", "up")
-        self.run("ip", "address", "add", "172.17.0.2/16", "dev", "eth0")
-        self.run("ip", "link", "set", "eth0", "up")
+        self._enter = self._make()
         outside(self.rig)
         self.rig.serve()
-        return self
 
-    def __exit__(self, *_):
-        self._holder.kill()
+    def _make(self):
+        pid, enter = self.rig.beside("container", "mount --bind /run/container/resolv.conf /etc/resolv.conf")
+        run = self.rig.run
+        run("ip", "link", "add", "docker0", "type", "veth", "peer", "name", "eth0", "netns", pid)
+        run("ip", "address", "add", "172.17.0.1/16", "dev", "docker0")
+        run("ip", "link", "set", "docker0", "up")
+        run(*enter, "ip", "address", "add", "172.17.0.2/16", "dev", "eth0")
+        run(*enter, "ip", "link", "set", "eth0", "up")
+        return enter
 
     def run(self, *command, **options):
         """Runs a program in it, as `Rig.run` does."""
-        return self.rig.run("nsenter", "-t", self._holder.pid, "-n", "-m", *command, **options)
+        return self.rig.run(*self._enter, *command, **options)
+
+    def converse(self, *command):
+        return self.rig.converse(*self._enter, *command)
