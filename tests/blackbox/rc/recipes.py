@@ -4,12 +4,11 @@ What is around them is what the program's package brings. Nothing outside answer
 """
 
 import argparse
-import pathlib
 import shlex
 import tomllib
 
 from rc import programs, readme, resolved
-from rc.real import program
+from rc.real import program, sign
 from rc.server import ROOT
 from rc.wait import until
 
@@ -20,6 +19,16 @@ BRIEF = {"answers": {"ttl_secs": TTL_SECS, "negative_ttl_secs": TTL_SECS}}
 BESIDE = {"dns": {"listen": ["127.0.0.1:5300"]}, **BRIEF}
 # The name server that a machine had before, and what it alone knows.
 OUTSIDE, OTHER_NAME, OTHER_ADDRESS = "192.0.2.53", "www.example.com", "198.18.0.80"
+# It is the root of all names, signed, in which there is no `internal`.
+HINTS = f". 60 NS a.root.\na.root. 60 A {OUTSIDE}\n"
+ROOT_ZONE = f". 60 SOA a.root. host.root. 1 3600 600 86400 60\n{HINTS}{OTHER_NAME}. 60 A {OTHER_ADDRESS}\n"
+ROOT_SERVER = """controls { };
+options {
+    directory "DIRECTORY"; pid-file none; lock-file none; session-keyfile none;
+    recursion yes; allow-recursion { any; }; dnssec-validation no;
+};
+zone "." { type primary; file "root.done"; };
+"""
 # Whom the programs would become is root here, who alone is sure to be there.
 USERS = ("root", "systemd-resolve", "unbound", "dnsmasq", "nobody")
 PASSWD = "".join(f"{user}:x:0:0::/:/bin/false\n" for user in USERS)
@@ -42,15 +51,19 @@ method=disabled
 
 
 def outside(rig):
-    """Starts the name server of before, on a machine at the other end of eth0."""
+    """Starts the name server of before, on a machine at the other end of eth0; the root's key."""
+    directory = rig.directory / "outside"
+    directory.mkdir()
+    (directory / "root").write_text(ROOT_ZONE)
+    (directory / "named.conf").write_text(ROOT_SERVER.replace("DIRECTORY", str(directory)))
+    key = sign(directory, "root", ".")
     pid, enter = rig.beside("outside", f"ip address add {OUTSIDE}/32 dev lo")
     rig.run("ip", "link", "set", "eth1", "netns", pid)
     rig.run(*enter, "ip", "address", "add", "10.53.0.254/24", "dev", "eth1")
     rig.run(*enter, "ip", "link", "set", "eth1", "up")
-    names = ("--local=/example.com/", f"--host-record={OTHER_NAME},{OTHER_ADDRESS}")
-    options = ("--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--pid-file", *names)
-    rig.spawn(*enter, program("dnsmasq"), "--keep-in-foreground", *options, log="outside-dnsmasq")
+    rig.spawn(*enter, programs.unpacked("named"), "-g", "-n", "1", "-c", directory / "named.conf", log="outside-named")
     answering(rig, OUTSIDE)
+    return key
 
 
 def answering(rig, address="127.0.0.1"):
@@ -82,12 +95,6 @@ def machine(rigs, package, config=None):
     rig.run("rm", "-rf", f"/etc/{package}")
     if (programs.UNPACKED / "etc" / package).exists():
         rig.run("cp", "-r", programs.UNPACKED / "etc" / package, f"/etc/{package}")
-    return rig
-
-
-def alone(rig):
-    """Takes it off the net: no root server is reached, and that shows at once."""
-    rig.run("ip", "route", "del", "default")
     return rig
 
 
@@ -140,35 +147,34 @@ def dnsmasq(rigs, without=""):
 
 
 def unbound(rigs, without=""):
-    """Unbound, which validates with the root's key."""
-    rig = alone(machine(rigs, "unbound"))
+    """Unbound, which validates from the root on."""
+    rig = machine(rigs, "unbound")
     write(rig, "Unbound", without)
-    put(rig, "/etc/unbound/unbound.conf.d/test.conf", PRIVATE)
-    put(rig, "/var/lib/unbound/root.key", (_root_data() / "root.key").read_text())
+    put(rig, "/etc/unbound/root.hints", HINTS)
+    put(rig, "/etc/unbound/unbound.conf.d/test.conf", f"server:\n    root-hints: /etc/unbound/root.hints\n{PRIVATE}")
+    put(rig, "/var/lib/unbound/root.key", outside(rig) + "\n")
     rig.spawn(programs.unpacked("unbound"), "-d", "-p")
     answering(rig)
     return rig
 
 
 def bind(rigs, without=""):
-    """BIND, which validates with the root's key."""
-    rig = alone(machine(rigs, "bind", {**BESIDE, "services": {"many": {"max_answers": BIND_RECORDS}}}))
+    """BIND, which validates from the root on."""
+    rig = machine(rigs, "bind", {**BESIDE, "services": {"many": {"max_answers": BIND_RECORDS}}})
     write(rig, "BIND", without)
     # The recipe's line belongs into the package's file.
     path = "/etc/bind/named.conf.options"
     options = (programs.UNPACKED / path[1:]).read_text()
     put(rig, path, options.replace("options {", "options {\n" + RECIPES["BIND"][path].replace(without, "")))
-    path = "/etc/bind/named.conf.default-zones"
-    put(rig, path, (programs.UNPACKED / path[1:]).read_text().replace("/usr/share/dns", str(_root_data())))
+    *_, flags, protocol, algorithm, key = outside(rig).split(None, 6)
+    key = f'trust-anchors {{ "." initial-key {flags} {protocol} {algorithm} "{key}"; }};\n'
+    put(rig, "/etc/bind/bind.keys", key)
+    put(rig, "/etc/bind/root.hints", HINTS)
+    put(rig, "/etc/bind/named.conf.default-zones", 'zone "." { type hint; file "/etc/bind/root.hints"; };\n')
     rig.run("mkdir", "/var/cache/bind", "/run/named")
     rig.spawn(programs.unpacked("named"), "-g", "-n", "1", "-c", "/etc/bind/named.conf")
     answering(rig)
     return rig
-
-
-def _root_data():
-    """The root's key and servers, from the package that BIND depends on."""
-    return next(path for path in (programs.UNPACKED / "usr/share/dns", pathlib.Path("/usr/share/dns")) if path.exists())
 
 
 PROGRAMS = {
