@@ -18,6 +18,7 @@ NEEDED = [
     (recipes.dnsmasq, "rebind-domain-ok=/svc.internal/\n"),
     (recipes.unbound, "    do-not-query-localhost: no\n"),
     (recipes.unbound, '    domain-insecure: "svc.internal"\n'),
+    (recipes.unbound, "    harden-below-nxdomain: no\n"),
     (recipes.unbound, '    private-domain: "svc.internal"\n'),
     (recipes.bind, 'validate-except { "svc.internal"; };\n'),
 ]
@@ -64,7 +65,8 @@ def test_without_a_line_it_finds_nothing(rigs, program, line):
     rig = program(rigs, without=line)
     rig.api.register("web", "a", addresses=["10.0.0.1"], lease_secs=600)
     assert rig.run("dig", "+short", "@127.0.0.1", "-p", "5300", "web.svc.internal") == "10.0.0.1\n"
-    assert short(rig.run, "web.svc.internal") == set()
+    assert short(rig.run, "nobody.internal") == short(rig.run, "web.svc.internal") == set()
+    assert short(rig.run, OTHER_NAME) == {OTHER_ADDRESS}
 
 
 def test_a_container_follows_the_registry(rigs):
