@@ -148,7 +148,7 @@ class Rig:
         if (host, port) not in self._doors:
             path = self.directory / f"door-{port}-{len(self._doors)}"
             self.spawn("socat", f"UNIX-LISTEN:{path},fork,backlog=64", f"TCP:{host}:{port}", log=path.name)
-            until(path.exists, what=f"the way to port {port}")
+            until(lambda: _listens(path), what=f"the way to port {port}")
             self._doors[host, port] = path
         return Door(host, port, self._doors[host, port])
 
@@ -210,6 +210,11 @@ class Rig:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
+
+
+def _listens(path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _is_in(pid, namespaces):
