@@ -97,14 +97,15 @@ def sidecars(tmp_path):
 
 @pytest.fixture
 def rigs(tmp_path, request):
-    """Makes machines with namespaces of their own: `rigs(config, …)`."""
+    """Makes machines with namespaces of their own: `rigs(config, serve=False, …)`."""
     servers = request.node.rollcall_servers = []
     with contextlib.ExitStack() as made:
 
-        def make(config=None, **options):
+        def make(config=None, serve=True, **options):
             rig = Rig(tmp_path / f"rig-{len(servers)}", config, **options)
             servers.append(rig.server)
-            return made.enter_context(rig.build()).serve()
+            made.enter_context(rig.build())
+            return rig.serve() if serve else rig
 
         yield make
 

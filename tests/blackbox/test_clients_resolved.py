@@ -9,7 +9,7 @@ from rc.wait import until
 
 # resolved keeps answers for their TTL.
 TTL_SECS = 1
-SPLIT = readme.example((ROOT / "README.md").read_text(), "ini")
+(SPLIT,) = readme.recipes((ROOT / "README.md").read_text())["systemd-resolved"].values()
 # It knows that nobody signs `internal`.
 WITH_DNSSEC = SPLIT + "DNSSEC=yes\n"
 ALONE = "[Resolve]\nDNS=127.0.0.1:5300\nDomains=~.\nFallbackDNS=\n"

@@ -47,6 +47,20 @@ def example(text, language):
     return found[0]
 
 
+def recipes(text):
+    """What is under each heading of the section "Recipes": {"Unbound": {path: file}}. A file's first line is its path; a
+    command has none, and is at ""."""
+    section = text.split("\n## Recipes\n")[1].split("\n## ")[0]
+    found = {}
+    for part in section.split("\n### ")[1:]:
+        files = found[part.splitlines()[0]] = {}
+        for _, body in FENCE.findall(part):
+            path = re.match(r"(?:# (/\S+)\n)?", body).group(1) or ""
+            assert path not in files, f"twice: {path}"
+            files[path] = body
+    return found
+
+
 def matches(expected, output):
     """Whether the output is what is expected, line by line; `…` stands for anything within a line."""
     wanted, got = expected.strip().splitlines(), output.strip().splitlines()

@@ -99,26 +99,13 @@ class World:
         self._write("example", EXAMPLE + many + big)
         self._write("bogus", BOGUS)
         self._write("signed", SIGNED)
-        self._sign("signed")
+        sign(self.directory, "signed", "signed.")
         glue = "".join(f"{zone}. 60 NS ns.{zone}.\nns.{zone}. 60 A {{authority}}\n" for zone in ("example", "signed", "bogus"))
         ds = (self.directory / "dsset-signed.").read_text()
         head = "$TTL 60\n. SOA a.root. host.root. 1 3600 600 86400 30\n. NS a.root.\na.root. A {authority}\n"
         self._write("root", f"{head}{glue}{BOGUS_DS}\n{LAME}{ds}")
-        self._sign("root", origin=".")
+        self.anchor = sign(self.directory, "root", ".")
         self._write("hints", ". 3600 NS a.root.\na.root. 3600 A {authority}\n")
-
-    def _sign(self, file, origin=None):
-        origin = origin or f"{file}."
-        keys, env = [], programs.environment()
-        for flags in (["-f", "KSK"], []):
-            command = [program("dnssec-keygen"), "-q", "-a", "ECDSAP256SHA256", *flags, origin]
-            done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=True, timeout=30, env=env)
-            keys.append(done.stdout.strip())
-        command = [program("dnssec-signzone"), "-S", "-o", origin, "-f", f"{file}.done", file]
-        subprocess.run(command, cwd=self.directory, capture_output=True, check=True, timeout=30, env=env)
-        if origin == ".":
-            text = (self.directory / f"{keys[0]}.key").read_text()
-            self.anchor = next(line for line in text.splitlines() if line[:1] != ";")
 
     def _named(self, name, listen, port, more):
         options = f"""
@@ -208,6 +195,19 @@ remote-control:
                 return None
 
         until(answers, 20, every=0.1, what=f"an answer of {host} port {port} (logs are in {self.directory})")
+
+
+def sign(directory, file, origin):
+    """Signs a zone's file with new keys, into `<file>.done`; the record of the key that signs the keys."""
+    keys, env = [], programs.environment()
+    for flags in (["-f", "KSK"], []):
+        command = [program("dnssec-keygen"), "-q", "-a", "ECDSAP256SHA256", *flags, origin]
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True, timeout=30, env=env)
+        keys.append(done.stdout.strip())
+    command = [program("dnssec-signzone"), "-S", "-o", origin, "-f", f"{file}.done", file]
+    subprocess.run(command, cwd=directory, capture_output=True, check=True, timeout=30, env=env)
+    text = (directory / f"{keys[0]}.key").read_text()
+    return next(line for line in text.splitlines() if line[:1] != ";")
 
 
 def _loopback_with_port_53():

@@ -34,16 +34,22 @@ def etc(settings):
     }
 
 
+def bus(rig):
+    """Starts a bus for daemons that are met there."""
+    config = rig.directory / "bus.conf"
+    config.write_text(BUS_CONFIG)
+    rig.run("mkdir", "-p", "/run/dbus")
+    rig.spawn("dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile", "--nosyslog")
+    until(lambda: rig.run("sh", "-c", "test -S /run/dbus/system_bus_socket && echo there", check=False).stdout)
+
+
 class Resolved:
     """The daemon, asked with resolvectl."""
 
     def __init__(self, rig):
         self._rig = rig
-        config = rig.directory / "bus.conf"
-        config.write_text(BUS_CONFIG)
-        rig.run("mkdir", "-p", "/run/dbus", "/run/systemd")
-        rig.spawn("dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile", "--nosyslog")
-        until(lambda: rig.run("sh", "-c", "test -S /run/dbus/system_bus_socket && echo there", check=False).stdout)
+        bus(rig)
+        rig.run("mkdir", "-p", "/run/systemd")
         rig.spawn(programs.unpacked("systemd-resolved"), SYSTEMD_LOG_TARGET="console")
         until(lambda: self._ctl("status").returncode == 0, 20, what="systemd-resolved")
 

@@ -92,7 +92,18 @@ class Rig:
             return log.read_text().endswith("built\n")
 
         until(built, what="the namespaces")
+        self._holders = [self._holder]
         return self
+
+    def beside(self, name, script="true"):
+        """Makes namespaces beside its own, as of another machine or a container, in which a script has run: their process,
+        and what to put before a command that is to run in them."""
+        script = f"set -e; ip link set lo up; {script}; echo made; exec sleep infinity"
+        holder = self.spawn("unshare", "-n", "-m", "sh", "-c", script, log=name)
+        log = self.directory / f"{name}.log"
+        until(lambda: log.read_text().endswith("made\n"), what=f"the namespaces of {name}")
+        self._holders.append(holder)
+        return holder.pid, ["nsenter", "-t", holder.pid, "-n", "-m"]
 
     def __enter__(self):
         return self
@@ -137,7 +148,7 @@ class Rig:
         if (host, port) not in self._doors:
             path = self.directory / f"door-{port}-{len(self._doors)}"
             self.spawn("socat", f"UNIX-LISTEN:{path},fork,backlog=64", f"TCP:{host}:{port}", log=path.name)
-            until(path.exists, what=f"the way to port {port}")
+            until(lambda: _listens(path), what=f"the way to port {port}")
             self._doors[host, port] = path
         return Door(host, port, self._doors[host, port])
 
@@ -191,19 +202,24 @@ class Rig:
                         pipe.close()
 
     def _clear(self):
-        """Kills whatever is in its network namespace, until nothing is: the children of children too."""
-        namespace = os.readlink(f"/proc/{self._holder.pid}/ns/net")
-        assert namespace != os.readlink("/proc/self/ns/net"), "the tests' own"
-        while inside := [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_in(pid, namespace)]:
+        """Kills whatever is in its network namespaces, until nothing is: the children of children too."""
+        namespaces = {os.readlink(f"/proc/{holder.pid}/ns/net") for holder in self._holders}
+        assert os.readlink("/proc/self/ns/net") not in namespaces, "the tests' own"
+        while inside := [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_in(pid, namespaces)]:
             for pid in inside:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
 
 
-def _is_in(pid, namespace):
+def _listens(path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+def _is_in(pid, namespaces):
     try:
-        return os.readlink(f"/proc/{pid}/ns/net") == namespace
+        return os.readlink(f"/proc/{pid}/ns/net") in namespaces
     except OSError:  # gone meanwhile, or a zombie
         return False
 
