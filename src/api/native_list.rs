@@ -137,6 +137,9 @@ pub(super) struct InstanceView<'a> {
     answering: bool,
     why: String,
     standing: &'static str,
+    /// Whose it is; not there: nobody's.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    owner: &'static str,
     registered_unix_ms: u64,
     changed_unix_ms: u64,
     revision: u64,
@@ -190,6 +193,7 @@ impl<'a> InstanceView<'a> {
                 Standing::Suspect => "suspect",
                 Standing::Held => "held",
             },
+            owner: instance.owner.name(),
             registered_unix_ms: instance.registered_unix_ms,
             changed_unix_ms: instance.changed_unix_ms,
             revision: instance.revision,

@@ -257,7 +257,7 @@ def test_an_expired_certificate_is_warned_about(servers, tmp_path):
     server.stop()
     done = run("check-config", "--config", server.config_file)
     assert done.returncode == 0 and "the configuration is good" in done.stdout
-    assert "the certificate is over since 2001-02-03: clients will refuse it" in done.stderr
+    assert "the certificate for dns is over since 2001-02-03: clients will refuse it" in done.stderr
 
 
 def test_a_server_without_a_good_certificate_does_not_start(servers, tmp_path):

@@ -4,7 +4,7 @@ import re
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 # The ports that the README uses, replaced if something on this machine has them.
-PORTS = re.compile(r"(?<!\d)(5300|5301|5302|5303|8053|8054|8055|8056|8000|8530)(?!\d)")
+PORTS = re.compile(r"(?<!\d)(5300|5301|5302|5303|5304|8053|8054|8055|8056|8057|8457|8000|8530)(?!\d)")
 
 
 class Block:
