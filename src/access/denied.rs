@@ -46,12 +46,16 @@ impl fmt::Display for Denied {
             Self::UnknownCertificate => f.write_str(
                 "none of the certificate's names is a principal's: `access.principals` has them",
             ),
+            Self::UnknownUser(u32::MAX) => f.write_str(
+                "the kernel does not say who this is: in a unit, PrivateUsers=no lets it",
+            ),
             Self::UnknownUser(uid) => {
                 write!(f, "the user {uid} is no principal: `access.principals` has them")
             }
             Self::Verb(verb) => write!(f, "the scope has no `{}`", verb.as_str()),
             Self::Service(service) => {
-                write!(f, "`{}` is not in the scope", service.escape_debug())
+                let shown: String = service.chars().take(80).collect();
+                write!(f, "`{}` is not in the scope", shown.escape_debug())
             }
             Self::NotAllServices => f.write_str("this is about all services, and the scope is not"),
             Self::Address(address) => write!(f, "{address} is not in the scope"),

@@ -128,6 +128,8 @@ pub enum NotGranted {
     OtherScope(String),
     /// It has as many as can be live; their ids.
     Live(Kind, Vec<Box<str>>),
+    /// The principal is new, and there are tokens and keys of one that was called so; their ids.
+    LeftOver(String, Vec<Box<str>>),
     /// There are as many as there may be.
     Full,
     /// There is none of this id.
@@ -150,6 +152,11 @@ impl fmt::Display for NotGranted {
                 let (kind, ids) = (kind.as_str(), ids.join(" and "));
                 write!(f, "it has {MAX_LIVE} live {kind}s, {ids}: revoke one first")
             }
+            Self::LeftOver(name, ids) => write!(
+                f,
+                "another `{name}` has left {} behind: revoke what it had, or choose another name",
+                ids.join(" and ")
+            ),
             Self::Full => {
                 write!(f, "there are {MAX_CREDENTIALS} tokens and keys, the most there may be")
             }
@@ -181,7 +188,15 @@ impl Grants {
                 return Err(NotGranted::OtherScope(name.into()));
             }
             (Some(_), _) => None,
-            (None, Some(scope)) => Some((name.into(), scope)),
+            (None, Some(scope)) => {
+                // They would have its scope.
+                let left = self.kept.values().filter(|kept| *kept.principal == *name);
+                let left: Vec<_> = left.map(|kept| kept.id.clone()).collect();
+                if !left.is_empty() {
+                    return Err(NotGranted::LeftOver(name.into(), left));
+                }
+                Some((name.into(), scope))
+            }
             (None, None) => return Err(NotGranted::NoScope(name.into())),
         };
         let (over, live): (Vec<&Kept>, Vec<&Kept>) = self

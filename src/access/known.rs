@@ -1,6 +1,6 @@
 //! Who is known by what: made from what the configuration grants and what the store keeps.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::denied::Denied;
@@ -38,6 +38,8 @@ pub struct ConfiguredPrincipal {
 pub(super) struct Sources {
     pub(super) configured: Configured,
     pub(super) grants: Grants,
+    /// What was revoked and is in the store still.
+    pub(super) forgotten: HashSet<Box<str>>,
 }
 
 /// Who is known by what.
@@ -62,7 +64,7 @@ pub(super) struct Closed {
 impl Sources {
     /// Who is known by what, by the configuration and the store together.
     pub(super) fn known(&self) -> Known {
-        let Self { configured, grants } = self;
+        let Self { configured, grants, forgotten } = self;
         let all = grants.is_damaged || !grants.kept.is_empty() || !configured.principals.is_empty();
         let closed = Closed {
             http: all || configured.token.is_some(),
@@ -83,7 +85,7 @@ impl Sources {
                 known.users.insert(*uid, principal);
             }
         }
-        for kept in grants.kept.values() {
+        for kept in grants.kept.values().filter(|kept| !forgotten.contains(&kept.id)) {
             // One whose principal is not known any more may nothing.
             let Some(scope) = scopes.get(&*kept.principal) else { continue };
             known.keep(kept, (*scope).clone());

@@ -96,21 +96,52 @@ impl Access {
     pub fn configure(&self, configured: Configured) {
         let mut sources = self.sources.lock();
         sources.configured = configured;
-        *self.known.write() = sources.known();
+        self.take(&sources);
     }
 
     /// Takes what the store keeps.
     pub fn take_grants(&self, grants: Grants) {
         let mut sources = self.sources.lock();
         sources.grants = grants;
-        *self.known.write() = sources.known();
+        self.take(&sources);
     }
 
     /// Carries out a change of what the store keeps, that is durable. What it takes away is gone when this returns.
     pub fn edit(&self, edit: Edit) {
         let mut sources = self.sources.lock();
         sources.grants.apply(edit);
-        *self.known.write() = sources.known();
+        self.take(&sources);
+    }
+
+    /// Takes away what cannot be taken from the store yet: until a restart it is good for nothing.
+    pub fn forget(&self, ids: &[Box<str>]) {
+        let mut sources = self.sources.lock();
+        sources.forgotten.extend(ids.iter().cloned());
+        self.take(&sources);
+    }
+
+    /// A door that was closed once does not open until a restart, whoever is forgotten.
+    fn take(&self, sources: &Sources) {
+        let mut new = sources.known();
+        let mut known = self.known.write();
+        new.closed.http |= known.closed.http;
+        new.closed.udp |= known.closed.udp;
+        *known = new;
+    }
+
+    /// What to tell if doors are closed and nobody is known who could come in; `None`: somebody is.
+    pub fn nobody_is_known(&self) -> Option<&'static str> {
+        let known = self.known.read();
+        let is_closed = known.closed.http || known.closed.udp;
+        let nobody = known.tokens.is_empty()
+            && known.certificates.is_empty()
+            && known.users.is_empty()
+            && known.keys.is_empty();
+        (is_closed && nobody).then_some(
+            "the last token, key and principal is gone: doors stay closed until a restart. From then on they are open to \
+             this machine, and one beyond loopback keeps the server from starting: make a token before \
+             (`rollcall token create --config FILE`)",
+        )
     }
 
     /// What the store keeps, and the scope that the configuration gives a principal.
@@ -198,13 +229,24 @@ impl Access {
                 _ => {}
             }
         }
-        Ok(Authorised { actor: by.principal.actor(service), by })
+        Ok(Authorised { actor: self.actor(&by.principal, service), by })
     }
 
     /// Decides on a renewal; the registry's view then looks at whose the instance is.
     pub fn authorise_renewal(&self, principal: &Principal, service: &str) -> Result<Actor, Denied> {
         check(principal.scope(), Verb::Register, service)?;
-        Ok(principal.actor(service))
+        Ok(self.actor(principal, service))
+    }
+
+    /// On whose behalf the registry acts. Who comes unknown with datagrams, while others are known over HTTP, is not above
+    /// what those own; to whom HTTP is open, everything is.
+    fn actor(&self, principal: &Principal, service: &str) -> Actor {
+        let mut actor = principal.actor(service);
+        if principal.is_anonymous() {
+            let known = self.known.read();
+            actor.is_admin &= !known.closed.http;
+        }
+        actor
     }
 
     /// Decides on looking at a service, or, without one, at what is about all of them.

@@ -65,6 +65,11 @@ impl Principal {
         &self.0.name
     }
 
+    /// Whether it is somebody who is not known.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.0.owner == Owner::NOBODY
+    }
+
     /// By what it was known.
     pub fn credential(&self) -> &Credential {
         &self.0.credential
@@ -177,6 +182,9 @@ pub fn check_name(name: &str) -> Result<(), String> {
             shown.escape_debug()
         ));
     }
+    if matches!(name, "." | "..") {
+        return Err(format!("`{name}` would be taken out of a path: choose another name"));
+    }
     if RESERVED.contains(&name) {
         return Err(format!("`{name}` is what the server calls others: choose another name"));
     }
@@ -192,7 +200,9 @@ mod tests {
         for good in ["team-a", "web_01.dc1", "7", &"x".repeat(MAX_PRINCIPAL_OCTETS)] {
             assert_eq!(check_name(good), Ok(()));
         }
-        for bad in ["", "Team", "a b", "a/b", "ä", "config", "anonymous", &"x".repeat(65)] {
+        for bad in
+            ["", "Team", "a b", "a/b", "ä", "config", "anonymous", ".", "..", &"x".repeat(65)]
+        {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }

@@ -208,10 +208,11 @@ impl Scope {
         self.services.contains(&Pattern::All)
     }
 
-    /// Whether it names this service, not by `*` alone.
+    /// Whether it has this service's own name: a pattern that others may have too names nothing.
     pub fn names(&self, service: &str) -> bool {
-        let mut named = self.services.iter().filter(|pattern| **pattern != Pattern::All);
-        named.any(|pattern| pattern.matches(service))
+        let is_it =
+            |pattern: &Pattern| matches!(pattern, Pattern::One(name) if name.as_str() == service);
+        self.services.iter().any(is_it)
     }
 
     /// The first of some addresses that it is not for.
@@ -297,15 +298,16 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_names_what_it_does_not_have_by_the_star_alone() {
+    fn a_scope_names_what_it_has_by_its_own_name() {
         let words = ScopeWords {
             verbs: vec!["register"],
-            services: vec!["*", "pay-*"],
+            services: vec!["*", "pay-*", "shop"],
             ..Default::default()
         };
         let scope = Scope::parse(&words).unwrap();
         assert!(scope.is_for("web") && !scope.names("web"));
-        assert!(scope.is_for("pay-api") && scope.names("pay-api"));
+        assert!(scope.is_for("pay-api") && !scope.names("pay-api"));
+        assert!(scope.names("shop") && !scope.names("shops"));
         assert!(scope.is_for_all());
     }
 

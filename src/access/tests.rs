@@ -104,7 +104,8 @@ fn what_is_granted_holds_at_once_and_what_is_revoked_no_more() {
         access.edit(edit);
     }
     assert!(access.key(&key.id, NOW).is_none());
-    assert_eq!(access.open_on_loopback(), [true; 2]);
+    assert_eq!(access.open_on_loopback(), [false; 2], "until a restart");
+    assert!(access.nobody_is_known().is_some());
 }
 
 #[test]
@@ -234,7 +235,8 @@ fn registrations_are_bound_to_addresses_and_leases() {
 #[test]
 fn the_registry_is_told_on_whose_behalf() {
     let access = Access::default();
-    let limited = Scope { max_instances: Some(7), ..scope(&[Verb::Register], &["*", "pay-*"]) };
+    let limited =
+        Scope { max_instances: Some(7), ..scope(&[Verb::Register], &["*", "pay-*", "shop"]) };
     let authorised = |service| {
         let command = register(service, "10.0.0.1", LeaseTerm::Secs(30));
         *access.authorise(asker(limited.clone()), &command).unwrap().actor()
@@ -246,7 +248,8 @@ fn the_registry_is_told_on_whose_behalf() {
         max_instances: Some(7),
     };
     assert_eq!(authorised("web"), expected);
-    assert_eq!(authorised("pay-api"), Actor { names_service: true, ..expected });
+    assert_eq!(authorised("pay-api"), expected);
+    assert_eq!(authorised("shop"), Actor { names_service: true, ..expected });
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Principals, tokens and keys over HTTP: who may what is made and taken away while the server runs.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::extract::{Extension, FromRequestParts, State};
@@ -15,8 +16,13 @@ use super::guard::unix_ms;
 use super::native::segments;
 use super::problem::Problem;
 use super::{Api, Json};
-use crate::access::{Asker, Edit, Kept, Kind, NotGranted, SECRET_OCTETS, Scope, ScopeWords, Wish};
+use crate::access::{
+    Asker, Edit, Issued, Kept, Kind, NotGranted, SECRET_OCTETS, Scope, ScopeWords, Wish,
+};
 use crate::registry::Refusal;
+
+/// The longest life of a token or key, in seconds: a hundred years. Later dates are none that people write.
+pub const MAX_EXPIRES_IN_SECS: u64 = 3_155_760_000;
 
 type Call = State<Arc<Api>>;
 type Caller = Extension<Asker>;
@@ -89,7 +95,8 @@ struct PrincipalsView {
 #[derive(Serialize)]
 struct PrincipalView {
     name: String,
-    scope: ScopeView,
+    /// None: nothing says what it may do, so that its tokens and keys are good for nothing.
+    scope: Option<ScopeView>,
     tokens: Vec<KeptView>,
     keys: Vec<KeptView>,
 }
@@ -118,18 +125,24 @@ async fn list(State(api): Call, Extension(caller): Caller) -> Result<Response, P
     api.administers(&caller, "list-principals")?;
     let now = unix_ms();
     let (grants, _) = api.access.grants("");
+    let mut by_principal: HashMap<&str, Vec<&Kept>> = HashMap::new();
+    for kept in grants.kept.values() {
+        by_principal.entry(&*kept.principal).or_default().push(kept);
+    }
     let of = |principal: &str, kind: Kind| -> Vec<KeptView> {
-        let all = grants.kept.values();
-        let own = all.filter(|kept| *kept.principal == *principal && kept.kind == kind);
-        own.map(|kept| view(kept, now)).collect()
+        let own = by_principal.get(principal).into_iter().flatten();
+        own.filter(|kept| kept.kind == kind).map(|kept| view(kept, now)).collect()
     };
-    let mut scopes = grants.principals.clone();
+    let left_over = grants.kept.values().map(|kept| (kept.principal.clone(), None));
+    let mut scopes: BTreeMap<_, _> = left_over.collect();
+    scopes
+        .extend(grants.principals.iter().map(|(name, scope)| (name.clone(), Some(scope.clone()))));
     for configured in &api.config.get().access.principals {
-        scopes.insert(configured.name.clone(), configured.scope.clone());
+        scopes.insert(configured.name.clone(), Some(configured.scope.clone()));
     }
     let principals = scopes.iter().map(|(name, scope)| PrincipalView {
         name: name.to_string(),
-        scope: ScopeView::new(scope),
+        scope: scope.as_ref().map(ScopeView::new),
         tokens: of(name, Kind::Token),
         keys: of(name, Kind::Key),
     });
@@ -164,7 +177,7 @@ async fn create_key(
 }
 
 async fn create(
-    api: &Api,
+    api: &Arc<Api>,
     caller: &Asker,
     kind: Kind,
     name: &str,
@@ -177,19 +190,26 @@ async fn create(
     api.administers(caller, verb)?;
     let scope = creation.scope.as_ref().map(ScopeView::resolve).transpose()?;
     let now = unix_ms();
+    if creation.expires_in_secs.is_some_and(|secs| !(1..=MAX_EXPIRES_IN_SECS).contains(&secs)) {
+        let reason = format!("must be 1 to {MAX_EXPIRES_IN_SECS}");
+        return Err(Problem::field("expires_in_secs", reason));
+    }
     let expires_unix_ms =
         creation.expires_in_secs.map(|secs| now.saturating_add(secs.saturating_mul(1000)));
     let mut random = [0; SECRET_OCTETS];
     SystemRandom::new().fill(&mut random).map_err(|_| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the system gives no random octets")
     })?;
-    let _one_at_a_time = api.granting.lock().await;
-    let (grants, configured) = api.access.grants(name);
-    let wish = Wish { kind, principal: name, scope, expires_unix_ms };
-    let (edit, issued) = grants.grant(wish, configured.as_ref(), &random, now)?;
-    api.edit(edit).await?;
-    let word = kind.as_str();
-    api.audit.administered(caller, verb, format!("{word} {} of {name}", issued.id));
+    let asked = Asked { caller: caller.clone(), verb, about: format!("of {name}") };
+    let (name_, wished) = (name.to_owned(), scope);
+    let issued = api
+        .clone()
+        .edit(asked, move |api| {
+            let (grants, configured) = api.access.grants(&name_);
+            let wish = Wish { kind, principal: &name_, scope: wished, expires_unix_ms };
+            grants.grant(wish, configured.as_ref(), &random, now)
+        })
+        .await?;
     let secret = Some(&*issued.secret);
     let view = IssuedView {
         principal: name,
@@ -218,38 +238,90 @@ async fn revoke_key(
 }
 
 async fn revoke(
-    api: &Api,
+    api: &Arc<Api>,
     caller: &Asker,
     kind: Kind,
     verb: &'static str,
     id: &str,
 ) -> Result<StatusCode, Problem> {
     api.administers(caller, verb)?;
-    let _one_at_a_time = api.granting.lock().await;
-    let edit = api.access.grants("").0.revoke(kind, id)?;
-    api.edit(edit).await?;
-    api.audit.administered(caller, verb, format!("{} {id}", kind.as_str()));
-    if api.access.open_on_loopback() == [true; 2] {
-        tracing::warn!(
-            "the last token, key and principal is gone: on this machine all may everything"
-        );
+    let asked = Asked { caller: caller.clone(), verb, about: String::new() };
+    let id = id.to_owned();
+    let revoked = api.clone().edit(asked, move |api| {
+        let edit = api.access.grants("").0.revoke(kind, &id)?;
+        Ok((edit, id))
+    });
+    revoked.await?;
+    if let Some(warning) = api.access.nobody_is_known() {
+        tracing::warn!("{warning}");
     }
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Who wants a change of what is granted, for the audit.
+struct Asked {
+    caller: Asker,
+    verb: &'static str,
+    /// What follows the id of the token or key.
+    about: String,
+}
+
+/// What is granted or taken away: a token or a key, by its id.
+trait HasId {
+    fn id(&self) -> &str;
+}
+
+impl HasId for Issued {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl HasId for String {
+    fn id(&self) -> &str {
+        self
+    }
+}
+
 impl Api {
-    /// Makes a change of what is granted durable, and then carries it out.
-    async fn edit(&self, edit: Edit) -> Result<(), Problem> {
-        let stored = edit.clone();
-        let written = self.registrar.with_store(move |store| store.edit_grants(&stored)).await;
-        match written {
-            Some(Ok(())) => {
-                self.access.edit(edit);
-                Ok(())
+    /// Makes a change of what is granted durable, and then carries it out. Once begun it goes on to its end, whether whoever
+    /// asked still waits or not: what is durable must be in force, and told to the audit.
+    async fn edit<T: HasId + Send + 'static>(
+        self: Arc<Self>,
+        asked: Asked,
+        decide: impl FnOnce(&Self) -> Result<(Edit, T), NotGranted> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let edited = tokio::spawn(async move {
+            let _one_at_a_time = self.granting.lock().await;
+            let (edit, made) = decide(&self)?;
+            let stored = edit.clone();
+            let written = self.registrar.with_store(move |store| store.edit_grants(&stored)).await;
+            match written {
+                Some(Ok(())) => self.access.edit(edit),
+                Some(Err(error)) if edit.put.is_none() => {
+                    self.access.forget(&edit.remove);
+                    let reason = format!(
+                        "it is good for nothing as long as this server runs, but is in the store still: revoke it \
+                         again ({error})"
+                    );
+                    return Err(Refusal::Unavailable(reason).into());
+                }
+                Some(Err(error)) => return Err(Refusal::Unavailable(error.to_string()).into()),
+                None => {
+                    return Err(Refusal::Unavailable("the server is stopping".to_owned()).into());
+                }
             }
-            Some(Err(error)) => Err(Refusal::Unavailable(error.to_string()).into()),
-            None => Err(Refusal::Unavailable("the server is stopping".to_owned()).into()),
-        }
+            let Asked { caller, verb, about } = asked;
+            let what = if verb.starts_with("token") { Kind::Token } else { Kind::Key }.as_str();
+            let what = format!("{what} {} {about}", made.id());
+            self.audit.administered(&caller, verb, what.trim_end().to_owned());
+            Ok(made)
+        });
+        let lost = |_| {
+            let detail = "this was lost to a defect: see what is granted before you try again";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+        };
+        edited.await.map_err(lost)?
     }
 }
 
@@ -259,7 +331,9 @@ impl From<NotGranted> for Problem {
             NotGranted::Name(_) => (StatusCode::UNPROCESSABLE_ENTITY, Some("name")),
             NotGranted::NoScope(_) => (StatusCode::UNPROCESSABLE_ENTITY, Some("scope")),
             NotGranted::OtherScope(_) => (StatusCode::CONFLICT, Some("scope")),
-            NotGranted::Live(..) | NotGranted::Full => (StatusCode::CONFLICT, None),
+            NotGranted::Live(..) | NotGranted::LeftOver(..) | NotGranted::Full => {
+                (StatusCode::CONFLICT, None)
+            }
             NotGranted::NotThere(..) => (StatusCode::NOT_FOUND, None),
         };
         Self { status, detail: not_granted.to_string(), field: field.map(str::to_owned) }

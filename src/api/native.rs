@@ -176,13 +176,19 @@ async fn renew_all(
     // Mostly all of them are for who asks, and go at once.
     let may = |(service, _): &(Text<'_>, Text<'_>)| api.may_renew(&caller, service.as_ref());
     for names in names.chunk_by(|one, next| may(one) == may(next)) {
-        let Some((service, id)) = names.first() else { continue };
-        match api.renewer(&caller, service.as_ref(), id.as_ref()) {
+        let Some((service, _)) = names.first() else { continue };
+        match api.access.authorise_renewal(&caller.principal, service.as_ref()) {
             Ok(actor) => renewals.renew_all(names, &actor, |(service, id), renewed| {
-                count((service.as_ref(), id.as_ref()), renewed);
+                let (service, id) = (service.as_ref(), id.as_ref());
+                if matches!(renewed, Renewed::NotYours) {
+                    api.not_yours(&caller, service, id);
+                }
+                count((service, id), renewed);
             }),
-            Err(_) => names.iter().for_each(|(service, id)| {
-                count((service.as_ref(), id.as_ref()), Renewed::NotYours);
+            Err(denied) => names.iter().for_each(|(service, id)| {
+                let (service, id) = (service.as_ref(), id.as_ref());
+                api.denied(&caller, ("renew", Some(service), Some(id)), &denied);
+                count((service, id), Renewed::NotYours);
             }),
         }
     }
@@ -230,9 +236,18 @@ async fn list_services(
     // Who may read some services alone is shown those.
     let scope = caller.principal.scope();
     let registrar = api.for_listing(&caller)?;
-    let mut summaries = registrar.services(page.after.as_deref(), page.fetch());
+    let mut summaries = Vec::new();
+    let mut after = page.after.clone();
+    loop {
+        let some = registrar.services(after.as_deref(), page.fetch());
+        let is_all = some.len() < page.fetch();
+        after = some.last().map(|last| last.service.to_string());
+        summaries.extend(some.into_iter().filter(|one| scope.is_for(one.service.as_str())));
+        if is_all || summaries.len() >= page.fetch() {
+            break;
+        }
+    }
     let next = page.cut(&mut summaries, SERVICES, |summary| summary.service.as_str());
-    summaries.retain(|summary| scope.is_for(summary.service.as_str()));
     let services = summaries.iter().map(SummaryView::new).collect();
     Ok(response::Json(ServicesView { services, next }).into_response())
 }

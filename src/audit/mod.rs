@@ -25,6 +25,9 @@ const QUEUE: usize = 16_384;
 /// Denials that are told in a second at most; the others are counted.
 const DENIALS_A_SECOND: u64 = 50;
 
+/// Characters of a name or a reason that are told of a denial: an id has 255 at most.
+const MAX_TOLD_CHARS: usize = 255;
+
 /// Whom changes and denials are told; clones tell the same. By default nobody.
 #[derive(Debug, Clone, Default)]
 pub struct Audit(Option<Arc<Desk>>);
@@ -166,9 +169,9 @@ impl Audit {
             source,
             principal,
             verb,
-            service: service.map(str::to_owned),
-            id: id.map(str::to_owned),
-            reason: reason.to_owned(),
+            service: service.map(cut),
+            id: id.map(cut),
+            reason: cut(reason),
         })));
     }
 
@@ -191,6 +194,21 @@ impl Audit {
             ("audit_failures", "Times that the audit could not be written.", get(failures)),
         ]
     }
+}
+
+/// What clients have sent, as far as it is told.
+fn cut(text: &str) -> String {
+    let mut told = String::new();
+    for char in text.chars().take(MAX_TOLD_CHARS) {
+        let escaped = char.escape_debug();
+        // serde_json escapes what is below U+0020; others move a terminal's cursor, or turn its text around.
+        if !char.is_ascii() && escaped.len() > 1 {
+            told.extend(escaped);
+        } else {
+            told.push(char);
+        }
+    }
+    told
 }
 
 impl Desk {

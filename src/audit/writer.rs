@@ -137,5 +137,7 @@ impl Writer {
 
 /// For its owner alone: it says who is where.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    // Not to wait for who reads from a pipe.
+    let flags = libc::O_NONBLOCK;
+    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)
 }

@@ -3,6 +3,7 @@
 //! With `--config` or `--data-dir` they work on the data directory itself, which no server may have then; else they ask
 //! the server.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -81,8 +82,12 @@ struct Create {
     place: Place,
 }
 
+/// As the server has it: a hundred years.
+const MAX_SPAN: Duration = Duration::from_secs(3_155_760_000);
+
 fn span(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
+        Ok(span) if span > MAX_SPAN => Err("must be a hundred years at most".into()),
         Ok(span) if span >= Duration::from_secs(1) => Ok(span),
         Ok(_) => Err("must be at least a second".into()),
         Err(error) => Err(format!("{error}; write it as in `90d`, `12h` or `30min`")),
@@ -126,6 +131,11 @@ pub(super) async fn run(connect: &Connect, kind: Kind, args: Args) -> Result<(),
 }
 
 async fn run_create(connect: &Connect, kind: Kind, create: Create) -> Result<(), Failure> {
+    // Before anything is made that would be lost.
+    if let Some(out) = create.out.as_deref().filter(|out| out.exists() && !out.is_dir()) {
+        let shown = out.display();
+        return Err(Failure::usage(format!("{shown} is there already: name a new file (--out)")));
+    }
     let issued = match create.place.given() {
         Some(given) => create_here(&given, kind, &create)?,
         None => {
@@ -222,8 +232,11 @@ fn write_secret(out: &Path, kind: Kind, id: &str, secret: &str) -> Result<PathBu
 /// What the data directory grants, as the server would show it.
 fn stored(given: &Given) -> Result<Vec<Principal>, Failure> {
     let (grants, configured) = server::grants(given).map_err(Failure::failed)?;
-    let mut scopes = grants.principals.clone();
-    scopes.extend(configured.principals.into_iter().map(|known| (known.name, known.scope)));
+    let left_over = grants.kept.values().map(|kept| (kept.principal.clone(), None));
+    let mut scopes: BTreeMap<_, _> = left_over.collect();
+    scopes
+        .extend(grants.principals.iter().map(|(name, scope)| (name.clone(), Some(scope.clone()))));
+    scopes.extend(configured.principals.into_iter().map(|known| (known.name, Some(known.scope))));
     let now = millis(SystemTime::now());
     let of = |principal: &str, kind: Kind| -> Vec<Kept> {
         let all = grants.kept.values();
@@ -238,13 +251,13 @@ fn stored(given: &Given) -> Result<Vec<Principal>, Failure> {
     };
     let shown = scopes.iter().map(|(name, scope)| Principal {
         name: name.to_string(),
-        scope: Scope {
+        scope: scope.as_ref().map(|scope| Scope {
             verbs: scope.verbs.named().map(|verb| verb.as_str().to_owned()).collect(),
             services: scope.services.iter().map(ToString::to_string).collect(),
             networks: scope.networks.iter().map(ToString::to_string).collect(),
             max_instances: scope.max_instances,
             max_lease_secs: scope.max_lease_secs,
-        },
+        }),
         tokens: of(name, Kind::Token),
         keys: of(name, Kind::Key),
     });
@@ -262,8 +275,23 @@ fn list(json: bool, kind: Kind, principals: &[Principal]) -> Result<(), Failure>
     for principal in principals {
         let kept = if kind == Kind::Token { &principal.tokens } else { &principal.keys };
         for kept in kept {
-            let Scope { verbs, services, networks, max_instances, max_lease_secs } =
-                &principal.scope;
+            let Some(scope) = &principal.scope else {
+                let nothing = || "-".to_owned();
+                let [verbs, services, networks, instances, lease] =
+                    std::array::from_fn(|_| nothing());
+                table.row([
+                    kept.id.clone(),
+                    principal.name.clone(),
+                    verbs,
+                    services,
+                    networks,
+                    instances,
+                    lease,
+                    "good for nothing".into(),
+                ]);
+                continue;
+            };
+            let Scope { verbs, services, networks, max_instances, max_lease_secs } = scope;
             table.row([
                 kept.id.clone(),
                 principal.name.clone(),

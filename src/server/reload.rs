@@ -144,7 +144,12 @@ impl Reloader {
 
     fn reload_secrets(&self, config: &Config) {
         match secrets::load_configured(config) {
-            Ok(configured) => self.access.configure(configured),
+            Ok(configured) => {
+                self.access.configure(configured);
+                if let Some(warning) = self.access.nobody_is_known() {
+                    tracing::warn!("{warning}");
+                }
+            }
             Err(reason) => {
                 tracing::error!("token, keys and principals stay as they were: {reason}");
             }

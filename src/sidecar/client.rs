@@ -17,6 +17,9 @@ use super::messages::{
 use super::trust::{self, TlsFiles};
 use super::url::{Server, segment};
 
+/// What who has no token is told.
+const GIVE_TOKEN: &str = "; give the server's token with --token-file, or in ROLLCALL_TOKEN";
+
 /// Octets of a stranger's reply that are shown at most.
 const MAX_SHOWN_CHARS: usize = 200;
 
@@ -284,7 +287,8 @@ impl Client {
             None => stranger(reply),
         };
         match reply.status.as_u16() {
-            401 | 403 => ClientError::Denied { server, reason },
+            401 => ClientError::Denied { server, reason: format!("{reason}{GIVE_TOKEN}") },
+            403 => ClientError::Denied { server, reason },
             404 => ClientError::NotListed(reason),
             408 | 429 | 500.. => ClientError::Unavailable { server, reason },
             400.. => ClientError::Refused(reason),

@@ -48,11 +48,7 @@ impl fmt::Display for ClientError {
             | ClientError::NotListed(reason)
             | ClientError::Refused(reason) => f.write_str(reason),
             ClientError::Unreachable { reason, .. } => f.write_str(reason),
-            ClientError::Denied { server, reason } => write!(
-                f,
-                "{server} denied it: {reason}; give the server's token with --token-file, or in \
-                 ROLLCALL_TOKEN"
-            ),
+            ClientError::Denied { server, reason } => write!(f, "{server} denied it: {reason}"),
             ClientError::Unavailable { server, reason } => {
                 write!(f, "{server} cannot do it now: {reason}; try again later")
             }

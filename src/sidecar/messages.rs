@@ -346,8 +346,8 @@ pub struct Kept {
 pub struct Principal {
     /// What it is called.
     pub name: String,
-    /// What it may do.
-    pub scope: Scope,
+    /// What it may do; none: nothing says so, and it may nothing.
+    pub scope: Option<Scope>,
     /// Its tokens.
     pub tokens: Vec<Kept>,
     /// Its keys.

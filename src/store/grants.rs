@@ -99,7 +99,7 @@ fn read(conn: &Connection) -> rusqlite::Result<(Grants, Vec<String>)> {
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let name: String = row.get(0)?;
-        match scope(row)? {
+        match scope(row).unwrap_or_else(|error| Err(error.to_string())) {
             Ok(scope) => drop(grants.principals.insert(name.into(), scope)),
             Err(reason) => {
                 skipped.push(format!("table principals, name `{}`: {reason}", name.escape_debug()));
@@ -112,7 +112,7 @@ fn read(conn: &Connection) -> rusqlite::Result<(Grants, Vec<String>)> {
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let id: String = row.get(0)?;
-        match kept(row, &id)? {
+        match kept(row, &id).unwrap_or_else(|error| Err(error.to_string())) {
             Ok(kept) => drop(grants.kept.insert(id.into(), kept)),
             Err(reason) => {
                 skipped.push(format!("table credentials, id `{}`: {reason}", id.escape_debug()));

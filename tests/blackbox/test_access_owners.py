@@ -1,11 +1,14 @@
 """Whose a service is: hijack, squatting, names that are kept, quotas, and that what is held goes on when they are full."""
 
 import json
+import signal
+import socket
 
 import pytest
 
 from rc.api import Api
 from rc.datagram import Key, send
+from rc.read_only import ReadOnly
 from rc.server import run
 from rc.wait import until
 
@@ -107,6 +110,137 @@ def test_who_names_a_service_shares_it_with_its_first_owner(teams):
     named.deregister("web", "a").problem(403)
     owner.deregister("web", "b").problem(403)
     named.deregister("web", "b").expect(200, 204)
+
+
+def test_who_comes_unknown_through_one_door_is_not_above_the_others(servers, tmp_path):
+    """A token for HTTP alone leaves datagrams open on loopback; what was registered with it is not theirs to touch."""
+    (tmp_path / "token").write_text("0123456789abcdef0123456789abcdef")
+    (tmp_path / "token").chmod(0o600)
+    server = servers({"http": {"token_file": str(tmp_path / "token")}})
+    api = Api("127.0.0.1", server.http_port, "0123456789abcdef0123456789abcdef")
+    register(api).expect(201)
+    for line in ("REGISTER web a 10.6.6.6:80", "REGISTER web b 10.6.6.6:80", "RENEW web a", "DRAIN web a", "DEREGISTER web a"):
+        assert send(server, f"RC1 {line}").startswith("RC1 DENIED"), line
+    assert send(server, "RC1 REGISTER own a 10.0.0.2:80").startswith("RC1 OK")
+    assert send(server, "RC1 DEREGISTER own a").startswith("RC1 OK")
+
+
+def test_a_revocation_holds_though_the_disk_is_full(teams):
+    """It is in force at once; the reply says that it is not durable, and it is done again when the disk works."""
+    api = teams.token("leaked", *WIDE)
+    register(api).expect(201)
+    server = ["--server", teams.server.url, "--token", teams.root.token]
+    [known] = [one for one in teams.root.call("GET", "/api/v1/principals").json["principals"] if one["name"] == "leaked"]
+    [token] = known["tokens"]
+    with ReadOnly(teams.server):
+        done = run("token", "revoke", token["id"], *server)
+        assert done.returncode == 1 and "revoke it again" in done.stderr, done
+        api.renew("web", "a").expect(401)
+    until(lambda: run("token", "revoke", token["id"], *server).returncode == 0, what="the disk to work")
+    teams.server.kill()
+    teams.server.start()
+    api.renew("web", "a").expect(401)
+
+
+def test_a_pattern_names_nothing(teams):
+    """Two with the same pattern are strangers to each other's services, also while a name is kept."""
+    one, other = (teams.token(name, "--verb", "register", "--service", "pay-*") for name in ("one", "other"))
+    register(one, "pay-api").expect(201)
+    register(other, "pay-api", "b").problem(403)
+    one.deregister("pay-api", "a").expect(200, 204)
+    register(other, "pay-api", "b").problem(403)
+
+
+def test_a_change_of_grants_goes_on_when_who_asked_has_gone(servers, tmp_path):
+    """What is durable is in force, and in the audit, though the connection was closed at once."""
+    teams = Teams(servers, tmp_path)
+    teams.server.stop()
+    teams.server.configure({"audit": {"file": str(tmp_path / "audit.jsonl")}})
+    teams.server.start()
+    gone = []
+    for number in range(20):
+        api = teams.token(f"guest{number}", "--verb", "read", "--service", "*")
+        [guest] = [
+            one for one in teams.root.call("GET", "/api/v1/principals").json["principals"] if one["name"] == f"guest{number}"
+        ]
+        [token] = guest["tokens"]
+        head = f"DELETE /api/v1/tokens/{token['id']} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {teams.root.token}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", teams.server.http_port), timeout=10) as client:
+            client.sendall(head.encode())
+        gone.append((api, token["id"]))
+
+    def state(api, id):
+        """Whether the token is good, listed, and revoked by the audit."""
+        listed = id in teams.root.call("GET", "/api/v1/principals").text
+        revoked = f"token {id}" in [line["what"] for line in lines() if line["verb"] == "token-revoke"]
+        return api.call("GET", "/api/v1/services").status == 200, listed, revoked
+
+    def lines():
+        return list(map(json.loads, (tmp_path / "audit.jsonl").read_text().splitlines()))
+
+    # A call whose client goes before it was read is none; one that has begun is carried out whole.
+    whole = {(True, True, False), (False, False, True)}
+    for api, id in gone:
+        until(lambda api=api, id=id: state(api, id) in whole, what=f"{id} to be whole")
+    before = [state(api, id) for api, id in gone]
+    assert (False, False, True) in before, "none was carried out: this shows nothing"
+    teams.server.kill()
+    teams.server.start()
+    assert [state(api, id) for api, id in gone] == before
+
+
+def test_what_a_principal_left_behind_is_nobody_elses(servers, tmp_path):
+    """Its section is taken out of the configuration: its token is good for nothing, is shown, and comes to no namesake."""
+    teams = Teams(servers, tmp_path, principals={"team": {"verbs": ["register"], "services": ["team-*"]}})
+    old = teams.token("team")
+    register(old, "team-a").expect(201)
+    del teams.server.config["access"]["principals"]
+    teams.server.configure({})
+    teams.server.signal(signal.SIGHUP)
+    until(lambda: register(old, "team-a").status == 401, what="the reload")
+    [left] = [one for one in teams.root.call("GET", "/api/v1/principals").json["principals"] if one["name"] == "team"]
+    assert left["scope"] is None and len(left["tokens"]) == 1
+    server = ["--server", teams.server.url, "--token", teams.root.token]
+    assert left["tokens"][0]["id"] in run("token", "list", *server).stdout
+    done = run("token", "create", "team", "--verb", "admin", "--service", "*", *server)
+    assert done.returncode == 1 and left["tokens"][0]["id"] in done.stderr, done
+    assert run("token", "revoke", left["tokens"][0]["id"], *server).returncode == 0
+    assert run("token", "create", "team", "--verb", "read", "--service", "*", *server).returncode == 0
+    register(old, "team-a").expect(401)
+
+
+def test_a_door_that_was_closed_does_not_open_by_a_reload(servers):
+    """Nor by the last revocation: only a restart opens it, and the log says so."""
+    server = servers({"access": {"principals": {"team": {"verbs": ["read"], "services": ["*"], "users": [1]}}}})
+    register(server.api).problem(401)
+    del server.config["access"]
+    server.configure({})
+    server.signal(signal.SIGHUP)
+    server.wait_log("reloaded")
+    register(server.api).problem(401)
+    assert "doors stay closed until a restart" in server.log()
+    server.stop()
+    server.start()
+    register(server.api).expect(201)
+
+
+def test_a_reader_of_some_is_not_told_of_others(teams):
+    """Whole pages of what may be read, and no name between."""
+    for number in range(30):
+        register(teams.root, f"secret{number}").expect(201)
+        register(teams.root, f"shown-{number}").expect(201)
+    reader = teams.token("reader", "--verb", "read", "--service", "shown-*")
+    for limit in (1, 7, 29, 30, 31, 1000):
+        link, seen = f"/api/v1/services?limit={limit}", []
+        while link:
+            page = reader.call("GET", link).expect(200)
+            assert "secret" not in page.text
+            services = [one["service"] for one in page.json["services"]]
+            assert services and len(services) <= limit
+            assert len(services) == limit or not page.json.get("next")
+            seen += services
+            link = page.json.get("next")
+        assert sorted(seen) == sorted(f"shown-{number}" for number in range(30)), limit
 
 
 def test_a_released_name_is_kept_for_its_owner(servers, tmp_path):

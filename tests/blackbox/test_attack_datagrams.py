@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from rc.access import World
 from rc.datagram import Key, send
 from rc.wait import until
 
@@ -119,6 +120,21 @@ def test_another_key_cannot_be_passed_off(keyed, tmp_path):
     begin(server)
     forged = [stranger.sign(REGISTER), impostor.sign("RC1 RENEW web a"), reply, reply.replace("RC1 OK", "RC1 RENEW web a")]
     assert fire(server, [line.encode() for line in forged]) == []
+
+
+def test_a_key_does_not_overtake_anothers_lines():
+    """Who has a key, a clock that is ahead and no scope keeps nobody from renewing."""
+    with World() as world:
+        now = lambda: int(time.time() * 1000)  # noqa: E731
+        thief, owner = world.keys["viewer"], world.keys["team-pay"]
+        for ahead, name in ((25_000, "viewer"), (25_000, "root")):
+            line = world.keys[name].sign("RC1 RENEW pay a", at=now() + ahead)
+            send(world.server, line)
+        assert world.send("team-pay", "RC1 REGISTER pay a 10.0.0.1:80").startswith("RC1 OK")
+        for _ in range(5):
+            assert "DENIED" in send(world.server, thief.sign("RC1 RENEW pay a", at=now() + 25_000))
+            renewed = send(world.server, owner.sign("RC1 RENEW pay a"))
+            assert renewed.startswith("RC1 OK"), renewed
 
 
 def test_keys_change_under_load_and_no_renewal_fails(servers, tmp_path):

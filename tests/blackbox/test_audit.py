@@ -114,6 +114,25 @@ def test_every_denial_at_every_door_is_a_line(world):
     assert line["outcome"] == "denied" and line["principal"] is None and "5555" not in json.dumps(line), line
 
 
+def test_each_denied_renewal_of_a_batch_is_a_line_and_names_are_cut(world):
+    """Of what is another's, and of what is out of the scope; a megabyte of a name is no megabyte of audit."""
+    for service in ("pay", "web"):
+        world.admin().register(service, "a")
+    reader = Reader(world.audit_file)
+    reader.more()
+    api = world.doors("team-pay")["token"]
+    denied = api.renewals([["pay", "a"], ["web", "a"], ["web", "b"]])["denied"]
+    assert len(denied) == 3
+    lines = reader.wait(3)
+    assert [(line["outcome"], line["verb"], line["service"], line["id"]) for line in lines] == [
+        ("denied", "renew", "pay", "a"), ("denied", "renew", "web", "a"), ("denied", "renew", "web", "b"),
+    ]  # fmt: skip
+    before = world.audit_file.stat().st_size
+    api.renewals([["s" * 300_000, "i" * 300_000]])
+    until(lambda: world.audit_file.stat().st_size > before, what="its line")
+    assert world.audit_file.stat().st_size - before < 2000
+
+
 def test_control_characters_stay_escaped(world):
     """Who sends colours and line breaks wherever a client may gets no line of its own, in the audit or the log."""
     viewer = world.doors("viewer")["token"]

@@ -86,6 +86,19 @@ def test_http_2_and_1(setting):
     assert set(setting.server.api.listed("web")) == {"one", "two"}
 
 
+def test_who_is_refused_hears_why(setting):
+    """Before its body was read, over both: 20 of 20 have the reply."""
+    for version in ("--http2", "--http1.1"):
+        for size in (10, 60_000):
+            codes = set()
+            for _ in range(20):
+                body = json.dumps({"port": 1, "meta": {"a": "x" * size}})
+                done = setting.curl(version, "-X", "PUT", "-H", "Content-Type: text/plain", "-d", body, "-w", "%{http_code}",
+                                    "-o", "/dev/null", path="/api/v1/services/web/instances/a")
+                codes.add((done.returncode, done.stdout))
+            assert codes == {(0, "415")}, (version, size, codes)
+
+
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_who_has_no_trust_or_no_tls_is_not_served(setting):
     with pytest.raises(ssl.SSLCertVerificationError):

@@ -148,12 +148,24 @@ impl Admission {
             Ok(parts) => parts,
             Err(wrong) => return self.invalid(seal, None, wrong),
         };
-        let slot = self.senders.seeds.slot(line.service, id);
+        // Before anything is kept: who may say nothing of a service takes no room.
+        let principal = key.principal();
+        if let Err(denied) = self.access.authorise_renewal(principal, line.service) {
+            let ticket = Ticket { verb, seal, place: None };
+            return self.deny(
+                ticket,
+                &asker(principal.clone(), peer),
+                verb.as_str(),
+                (line.service, id),
+                &denied,
+            );
+        }
+        let slot = self.senders.seeds.slot(principal.name(), line.service, id);
         let place = Place { slot, boot, seq, mark: mark(mac) };
         match self.senders.enter(&place, time, verb, now) {
             Entry::Accepted => {
                 let ticket = Ticket { verb, seal, place: Some(place) };
-                self.decide(ticket, &line, id, key.principal().clone(), peer)
+                self.decide(ticket, &line, id, principal.clone(), peer)
             }
             Entry::Repeated(reply) => {
                 self.counters.repeated.count();

@@ -71,6 +71,18 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// What it is called in the audit.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::Renew => "renew",
+            Self::Drain => "declare",
+            Self::Deregister => "deregister",
+        }
+    }
+}
+
+impl Verb {
     fn parse(word: &str) -> Option<Self> {
         match word {
             "REGISTER" => Some(Verb::Register),

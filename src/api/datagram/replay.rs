@@ -50,8 +50,9 @@ pub(super) struct Slot([u64; 2]);
 pub(super) struct Seeds([RandomState; 2]);
 
 impl Seeds {
-    pub(super) fn slot(&self, service: &str, id: &str) -> Slot {
-        Slot(self.0.each_ref().map(|seed| seed.hash_one((service, id))))
+    /// Of what a principal says of an instance: nobody's lines overtake another's.
+    pub(super) fn slot(&self, principal: &str, service: &str, id: &str) -> Slot {
+        Slot(self.0.each_ref().map(|seed| seed.hash_one((principal, service, id))))
     }
 }
 

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::body::Whole;
 use super::listener::{Accepted, Stream};
 use super::timed::{Handling, Timed};
 use super::{Door, has_stopped, stopped};
@@ -174,7 +175,7 @@ impl Connection {
 
 impl Door {
     async fn respond(&self, request: Request<Incoming>, peer: &Peer) -> Response {
-        let mut request = request.map(Body::new);
+        let mut request = request.map(|body| Body::new(Whole::new(body)));
         request.extensions_mut().insert(peer.clone());
         match timeout(self.limits.request, self.app.respond(request)).await {
             Ok(response) => response,

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -17,7 +18,15 @@ use crate::net::tls::DoorTls;
 pub const ALPN: &[&[u8]] = &[HTTP_2, HTTP_1];
 
 /// A user that the kernel could not tell: nobody is called so.
-const UNKNOWN_USER: u32 = u32::MAX;
+pub const UNKNOWN_USER: u32 = u32::MAX;
+
+/// Whom the kernel calls everybody that this process' user namespace does not map; `None`: it maps all.
+static OVERFLOW_USER: LazyLock<Option<u32>> = LazyLock::new(|| {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let maps_all = map.split_whitespace().eq(["0", "0", "4294967295"]);
+    let overflow = fs::read_to_string("/proc/sys/kernel/overflowuid").unwrap_or_default();
+    (!maps_all).then(|| overflow.trim().parse().unwrap_or(65_534))
+});
 
 /// A socket that the door listens on.
 #[derive(Debug)]
@@ -143,6 +152,8 @@ impl Accepted {
 
     fn of_user(stream: UnixStream) -> Self {
         let uid = stream.peer_cred().map_or(UNKNOWN_USER, |user| user.uid());
+        // In a user namespace (PrivateUsers= in a unit) all whom it does not map look the same.
+        let uid = if *OVERFLOW_USER == Some(uid) { UNKNOWN_USER } else { uid };
         Self { stream: Stream::Unix(stream), peer: Source::User(uid), tls: None }
     }
 
@@ -150,7 +161,13 @@ impl Accepted {
     pub(super) fn address(&self) -> IpAddr {
         match self.peer {
             Source::Address(address) => address.ip(),
-            Source::User(_) | Source::Server => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            Source::User(0) | Source::Server => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            // A user of the machine has as many as another machine has.
+            Source::User(uid) => {
+                let [high, low] =
+                    [uid >> 16, uid & 0xffff].map(|half| u16::try_from(half).unwrap_or_default());
+                IpAddr::V6(Ipv6Addr::new(0xfe80, 0, high, low, 0, 0, 0, 1))
+            }
         }
     }
 }

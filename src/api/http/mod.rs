@@ -3,6 +3,7 @@
 //!
 //! What listens is in [`listener`], a connection's life in [`connection`], its clocks in [`timed`].
 
+mod body;
 mod connection;
 mod listener;
 mod timed;

@@ -11,7 +11,7 @@ const NOW: u64 = 1_700_000_000_000;
 static SEEDS: LazyLock<Seeds> = LazyLock::new(Seeds::default);
 
 fn place(boot: u128, seq: u64) -> Place {
-    Place { slot: SEEDS.slot("web", "web-1"), boot, seq, mark: 7 }
+    Place { slot: SEEDS.slot("k", "web", "web-1"), boot, seq, mark: 7 }
 }
 
 /// Sequences of one boot, sent at one time as renewals, and which of them are accepted.
@@ -104,7 +104,7 @@ fn what_was_ended_is_not_registered_by_an_older_datagram() {
 #[test]
 fn entries_live_a_minute_and_are_bounded() {
     let senders = Senders::new();
-    let instance = |n: u32| Place { slot: SEEDS.slot("web", &n.to_string()), ..place(1, 1) };
+    let instance = |n: u32| Place { slot: SEEDS.slot("k", "web", &n.to_string()), ..place(1, 1) };
     let mut full = 0;
     let bound = MAX_SENDERS / SHARDS;
     for n in 0..8192 {
