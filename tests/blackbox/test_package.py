@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from rc.programs import environment, unpacked
-from rc.root import add_libraries, files
+from rc.root import CHROOT, add_libraries, files
 from rc.server import BINARY, ROOT, clean_environment
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="dpkg installs and chroot works for root only")
@@ -68,7 +68,7 @@ class Machine:
         """Runs a program of this root in it."""
         add_libraries(self.root, self.root / command[0].lstrip("/"))
         done = subprocess.run(
-            ["chroot", str(self.root), *command], capture_output=True, text=True, timeout=60, check=False,
+            [CHROOT, str(self.root), *command], capture_output=True, text=True, timeout=60, check=False,
             env={"STATE_DIRECTORY": "/var/lib/rollcall"},
         )  # fmt: skip
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"

@@ -98,7 +98,7 @@ def test_each_subcommand_has_a_page(pages):
 def test_formatters_have_no_complaints(pages):
     for page in pages:
         assert said("mandoc", "-T", "lint", "-W", "warning", str(page)) == "", page
-        text = said("groff", "-man", "-ww", "-T", "utf8", "-P-c", str(page))
+        text = said("groff", "-man", "-ww", "-T", "utf8", "-P-cbou", str(page))
         assert "NAME" in text and "EXIT STATUS" in text, text
 
 

@@ -1,9 +1,13 @@
 """Directories that are the root of other programs: what a package is installed into, what an image holds."""
 
+import os
 import pathlib
 import re
 import shutil
 import subprocess
+
+# By its path, for commands whose environment is that of the root.
+CHROOT = shutil.which("chroot", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
 
 def add_libraries(root, program):
