@@ -44,8 +44,8 @@ class Machine:
             (root / "run/systemd/system").mkdir(parents=True)
 
     def dpkg(self, *arguments):
-        # The machine's own settings may leave out manuals, and its log is not ours. What the C library is called does not
-        # matter here: the package of the static program asks for none.
+        # The machine's own settings may leave out manuals, and its log is not ours. The C library that the package asks for is
+        # put there without dpkg.
         options = [f"--root={self.root}", f"--log={self.root}/dpkg.log", "--path-include=/usr/share/*"]
         done = subprocess.run(
             ["dpkg", *options, "--force-depends", "--force-confdef", "--force-confold", *map(str, arguments)],
@@ -140,6 +140,8 @@ def test_what_is_installed(machine, package):
     notices = gzip.decompress((documents / "THIRD-PARTY.gz").read_bytes()).decode()
     assert "\ntokio " in notices and "Tokio Contributors" in notices and "\nproptest " not in notices
     assert all(path.owner() == "root" for path in (root / "usr").rglob("*") if not path.is_symlink())
+    needed = subprocess.run(["ldd", BINARY], capture_output=True, text=True, check=False).stdout
+    assert ("Depends: libc6 (>= 2." in machine.dpkg("--status", "rollcall")) == ("libc.so.6" in needed)
     # What dpkg finds changed since the package was built: nothing.
     assert machine.dpkg("--verify", "rollcall") == ""
     # `check-config` makes sure of the directories too.
