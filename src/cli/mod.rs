@@ -6,6 +6,7 @@
 mod backup;
 mod cache;
 mod check_config;
+mod completions;
 mod connect;
 mod credentials;
 mod deregister;
@@ -14,9 +15,11 @@ mod drain;
 mod export;
 mod failure;
 mod fields;
+mod health;
 mod import;
 mod line;
 mod list;
+mod man;
 mod output;
 mod override_;
 mod pages;
@@ -85,6 +88,8 @@ enum Command {
     Key(credentials::Args),
     /// Look at the machine around a server: ports, resolv.conf, data, clock; say what to do
     Doctor(doctor::Args),
+    /// Ask a server that runs here for its own zone: a check for containers and supervisors
+    Health(health::Args),
     /// Run a command, listed while it runs and passes its check
     Run(run::Args),
     /// Copy the store of a data directory into a file
@@ -93,6 +98,10 @@ enum Command {
     Export(export::Args),
     /// Register what `export` wrote
     Import(import::Args),
+    /// Write what makes a shell complete this command line
+    Completions(completions::Args),
+    /// Write the manual pages
+    Man(man::Args),
 }
 
 /// Runs the command line; gives the exit code.
@@ -112,6 +121,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Backup(args) => backup::run(connect.json, args),
         Command::Query(args) => query::run(connect, args),
         Command::Doctor(args) => doctor::run(connect.json, args),
+        Command::Health(args) => health::run(connect.json, args),
+        Command::Completions(args) => completions::run(&command(), &args),
+        Command::Man(args) => man::run(command(), EXIT_CODES, args),
         Command::Run(args) => return run::run(connect, args),
         Command::Register(args) => on_runtime(register::run(connect, args)),
         Command::Renew(args) => on_runtime(renew::run(connect, args)),
@@ -131,8 +143,13 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// The command line as a description, of which help, completions and manual pages are made.
+fn command() -> clap::Command {
+    Cli::command()
+}
+
 fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let matches = command().try_get_matches_from(arguments)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     cli.connect.note_source(&matches);
     Ok(cli)

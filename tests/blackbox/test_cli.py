@@ -12,7 +12,7 @@ from rc.wait import until
 
 DONE, FAILED, USAGE, NOT_LISTED, UNREACHABLE, DENIED = range(6)
 SUBCOMMANDS = ["serve", "check-config", "query", "doctor", "register", "renew", "deregister", "drain", "override", "list",
-               "run", "backup", "export", "import"]  # fmt: skip
+               "health", "run", "backup", "export", "import", "completions", "man"]  # fmt: skip
 
 
 @pytest.fixture
