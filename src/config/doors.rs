@@ -151,6 +151,25 @@ impl Checker<'_> {
         Access { reserved_secs, principals: self.principals(raw.principals) }
     }
 
+    /// A principal that nobody can ever be closes the doors all the same.
+    pub(super) fn principals_can_come(&mut self, http: &Http, access: &Access) {
+        for ConfiguredPrincipal { name, certificates, users, .. } in &access.principals {
+            if !certificates.is_empty() && http.tls_client_ca_file.is_none() {
+                let text = format!(
+                    "[access.principals.{name}] has certificates, and clients are asked for none: set \
+                     http.tls_client_ca_file"
+                );
+                self.problem(Place::Whole, text);
+            }
+            if !users.is_empty() && http.unix_socket.is_none() {
+                let text = format!(
+                    "[access.principals.{name}] has users of this machine, who come through http.unix_socket alone: set it"
+                );
+                self.problem(Place::Whole, text);
+            }
+        }
+    }
+
     fn principals(
         &mut self,
         raw: BTreeMap<Spanned<String>, RawPrincipal>,

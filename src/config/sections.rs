@@ -94,11 +94,14 @@ impl Checker<'_> {
         let dns = self.dns(&raw.dns, dns, encrypted);
         let own = Own { listen: &dns.all_listen(), zones: &dns.zones };
         let forward = self.forward(&raw.forward, &own);
+        let http = self.http(&raw.http, http, http_tls);
+        let access = self.access(raw.access);
+        self.principals_can_come(&http, &access);
         Config {
             dns,
-            http: self.http(&raw.http, http, http_tls),
+            http,
             udp: self.udp(&raw.udp, udp),
-            access: self.access(raw.access),
+            access,
             audit: Audit { file: self.path("audit.file", &raw.audit.file) },
             unguarded: std::mem::take(&mut self.unguarded),
             lease: self.lease(&raw.lease),

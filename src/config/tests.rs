@@ -432,8 +432,16 @@ fn doors_leave_loopback_with_a_secret_or_on_demand() {
         ),
         (
             "[access.principals.a]\nverbs = ['read']\nservices = ['web']\nusers = [7]\n\
-             [access.principals.b]\nverbs = ['read']\nservices = ['web']\nusers = [7]",
+             [access.principals.b]\nverbs = ['read']\nservices = ['web']\nusers = [7]\n[http]\nunix_socket = 's'",
             "config.toml line 5: [access.principals.b] has the user 7 of a: one of them must go",
+        ),
+        (
+            "[access.principals.a]\nverbs = ['read']\nservices = ['web']\nusers = [7]",
+            "config.toml: [access.principals.a] has users of this machine, who come through http.unix_socket",
+        ),
+        (
+            "[access.principals.a]\nverbs = ['read']\nservices = ['web']\ncertificates = ['dns:a']",
+            "config.toml: [access.principals.a] has certificates, and clients are asked for none",
         ),
     ] {
         let found = load(text).unwrap_err();

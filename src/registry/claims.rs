@@ -1,6 +1,7 @@
 //! Whose the names of services are, also for a while after a service is gone.
 //!
-//! The first principal that registers a service has its name. When the last instance is off the list the name is
+//! The first principal that registers a service has its name, until one comes whose scope names the service: somebody who may
+//! do much with a pattern cannot keep it from whom it is meant for. When the last instance is off the list the name is
 //! *released*: for some minutes nobody else gets it, so that a service that restarts is not taken over meanwhile. Names
 //! that were registered through an open door are nobody's.
 
@@ -112,7 +113,7 @@ impl Registry {
         now: u64,
     ) -> Result<(), Refusal> {
         let Some(claim) = self.claim(service, now) else { return Ok(()) };
-        if claim.owner == actor.owner || actor.is_admin || actor.names_service {
+        if claim.owner.is(actor.owner) || actor.is_admin || actor.names_service {
             return Ok(());
         }
         let left = |released: u64| {
@@ -123,17 +124,22 @@ impl Registry {
         Err(Refusal::Claimed { service: service.clone(), reserved_secs })
     }
 
-    /// What becomes of a service's claim when its instances have changed; `owner` is whose the changed one is.
+    /// What becomes of a service's claim when its instances have changed; `owner` is whose the changed one is, and
+    /// `takes_name` whether it has the name from now on.
     pub(super) fn settle_claim(
         &mut self,
         service: &ServiceName,
         owner: Owner,
+        takes_name: bool,
         before: Option<Claim>,
         now: u64,
     ) -> Option<ClaimChange> {
         let is_listed = self.services.contains_key(service);
         let after = match before {
-            Some(claim) if is_listed => Some(Claim { released_unix_ms: None, ..claim }),
+            Some(claim) if is_listed => {
+                let owner = if takes_name { owner } else { claim.owner };
+                Some(Claim { owner, released_unix_ms: None })
+            }
             Some(claim) => {
                 Some(Claim { released_unix_ms: claim.released_unix_ms.or(Some(now)), ..claim })
             }

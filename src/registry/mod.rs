@@ -135,7 +135,7 @@ impl Registry {
                 Ok(Outcome {
                     instance: None,
                     created: false,
-                    changes: vec![self.change(Some(before), None, now)],
+                    changes: vec![self.change(Some(before), None, false, now)],
                 })
             }
             Command::DeregisterService { service } => self.deregister_all(&service, actor, now),
@@ -181,7 +181,8 @@ impl Registry {
         if let Some(others) = all.iter().find(|listed| !actor.may_touch(listed.owner)) {
             return Err(Refusal::NotYours { id: others.id.clone() });
         }
-        let changes = all.into_iter().map(|before| self.change(Some(before), None, now)).collect();
+        let changes =
+            all.into_iter().map(|before| self.change(Some(before), None, false, now)).collect();
         Ok(Outcome { instance: None, created: false, changes })
     }
 
@@ -193,7 +194,10 @@ impl Registry {
     ) -> Result<Outcome, Refusal> {
         let Registering { service, id, body, state } = registering;
         let before = self.get(&service, &id).cloned();
-        self.check_claim(&service, actor, now)?;
+        // What one has goes on, whoever has the name now.
+        if !before.as_ref().is_some_and(|before| before.owner.is(actor.owner)) {
+            self.check_claim(&service, actor, now)?;
+        }
         let owner = self.owner_of(before.as_deref(), &id, actor)?;
         if before.is_none() && self.instances >= MAX_INSTANCES {
             return Err(Refusal::Full { what: "instances", most: MAX_INSTANCES });
@@ -235,7 +239,8 @@ impl Registry {
         after.share_label();
         self.share_service(&mut after);
         let created = before.is_none();
-        let change = self.change(before, Some(after), now);
+        let takes_name = created && actor.names_service;
+        let change = self.change(before, Some(after), takes_name, now);
         Ok(Outcome { instance: change.after.clone(), created, changes: vec![change] })
     }
 
@@ -275,7 +280,7 @@ impl Registry {
             return Outcome { instance: Some(before), created: false, changes: Vec::new() };
         }
         after.changed_unix_ms = now;
-        let change = self.change(Some(before), Some(after), now);
+        let change = self.change(Some(before), Some(after), false, now);
         Outcome { instance: change.after.clone(), created: false, changes: vec![change] }
     }
 
@@ -283,6 +288,7 @@ impl Registry {
         &mut self,
         before: Option<Arc<Instance>>,
         after: Option<Instance>,
+        takes_name: bool,
         now: u64,
     ) -> Change {
         self.revision += 1;
@@ -292,8 +298,9 @@ impl Registry {
         let service = named.map(|instance| (instance.service.clone(), instance.owner));
         let claim_before = service.as_ref().and_then(|(service, _)| self.claim(service, now));
         self.replace(before.as_deref(), after.clone());
-        let claim = service
-            .and_then(|(service, owner)| self.settle_claim(&service, owner, claim_before, now));
+        let claim = service.and_then(|(service, owner)| {
+            self.settle_claim(&service, owner, takes_name, claim_before, now)
+        });
         Change { before, after, revision, claim: claim.map(Box::new) }
     }
 

@@ -48,6 +48,11 @@ impl Owner {
         }
     }
 
+    /// Whether it is the same one; of two that came when all numbers were taken that is not known.
+    pub fn is(self, other: Self) -> bool {
+        self == other && self != Self::SOMEBODY
+    }
+
     /// The name; empty for nobody.
     pub fn name(self) -> &'static str {
         NAMES.read().by_number.get(usize::from(self.0)).copied().unwrap_or("?")
@@ -80,7 +85,7 @@ impl Actor {
 
     /// Whether it may change or renew what this owner has.
     pub fn may_touch(&self, owner: Owner) -> bool {
-        self.is_admin || owner == Owner::NOBODY || owner == self.owner
+        self.is_admin || owner == Owner::NOBODY || owner.is(self.owner)
     }
 }
 

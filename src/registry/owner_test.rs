@@ -48,6 +48,25 @@ fn claimed(secs: Option<u64>) -> Refusal {
 }
 
 #[test]
+fn who_names_a_service_has_its_name_from_then_on() {
+    let (squatter, meant) = (actor("owners-squatter"), actor("owners-meant"));
+    let meant = Actor { names_service: true, ..meant };
+    let mut registry = registry();
+    registry.apply(register("pay", "1", 80), &squatter, AT).unwrap();
+    let came = registry.apply(register("pay", "2", 80), &meant, AT).unwrap();
+    registry.undo(&came.changes);
+    registry.apply(register("pay", "3", 80), &squatter, AT).unwrap();
+    registry.apply(register("pay", "2", 80), &meant, AT).unwrap();
+    assert_eq!(registry.apply(register("pay", "4", 80), &squatter, AT).unwrap_err(), claimed(None));
+    // What it has it may change and take away.
+    registry.apply(register("pay", "3", 81), &squatter, AT).unwrap();
+    registry.apply(declare("pay", "3"), &squatter, AT).unwrap();
+    registry.apply(deregister("pay", "1"), &squatter, AT).unwrap();
+    let unnamed = Actor { names_service: false, ..meant };
+    registry.apply(register("pay", "5", 80), &unnamed, AT).unwrap();
+}
+
+#[test]
 fn the_first_to_register_a_service_has_its_name() {
     let (a, b) = (actor("owners-a"), actor("owners-b"));
     let mut registry = registry();
@@ -60,7 +79,7 @@ fn the_first_to_register_a_service_has_its_name() {
     let owners: Vec<_> = registry.instances(&name("pay")).map(|i| i.owner.name()).collect();
     assert_eq!(owners, ["owners-a", "owners-a", "owners-b"]);
     let claim = registry.claim(&name("pay"), AT).unwrap();
-    assert_eq!(claim, Claim { owner: a.owner, released_unix_ms: None });
+    assert_eq!(claim, Claim { owner: b.owner, released_unix_ms: None }, "who names it has it");
 }
 
 #[test]

@@ -211,7 +211,8 @@ def test_what_a_principal_left_behind_is_nobody_elses(servers, tmp_path):
 
 def test_a_door_that_was_closed_does_not_open_by_a_reload(servers):
     """Nor by the last revocation: only a restart opens it, and the log says so."""
-    server = servers({"access": {"principals": {"team": {"verbs": ["read"], "services": ["*"], "users": [1]}}}})
+    team = {"verbs": ["read"], "services": ["*"], "users": [1]}
+    server = servers({"access": {"principals": {"team": team}}, "http": {"unix_socket": "http.sock"}})
     register(server.api).problem(401)
     del server.config["access"]
     server.configure({})
@@ -348,6 +349,30 @@ def test_revocation_is_at_once(teams, kind):
         assert send(teams.server, signed, timeout=0.5) is None, "an unknown key gets silence"
         assert teams.send(other, "RC1 RENEW web a").startswith("RC1 OK")
     kept.close()
+
+
+@pytest.mark.parametrize("kind", ["run", "script"])
+def test_a_sidecar_takes_up_a_token_that_was_replaced(teams, sidecars, tmp_path, kind):
+    """A new one in the file, the old one revoked: it renews with the new one."""
+    old = teams.token("owner", *WIDE)
+    file = tmp_path / "owner.token"
+    file.write_text(old.token)
+    sidecar = sidecars()
+    options = ["--server", teams.server.url, "--token-file", file, "--service", "web", "--id", "a", "--port", "80"]
+    getattr(sidecar, kind)(*options, "--address", "10.0.0.1", "--lease", "3", "--drain-secs", "0")
+    until(lambda: teams.listed("web"), what="the instance")
+    file.write_text(teams.token("owner").token)
+    [owner] = [one for one in teams.root.call("GET", "/api/v1/principals").json["principals"] if one["name"] == "owner"]
+    first = min(owner["tokens"], key=lambda token: token["created_unix_ms"])
+    server = ["--server", teams.server.url, "--token", teams.root.token]
+    assert run("token", "revoke", first["id"], *server).returncode == 0
+    old.renew("web", "a").expect(401)
+    renewed = teams.root.metric("rollcall_renewals_total")
+    until(lambda: teams.root.metric("rollcall_renewals_total") > renewed + 1, what="renewals with the new one")
+    assert set(teams.listed("web")) == {"a"}
+    sidecar.process.terminate()
+    sidecar.wait()
+    assert teams.listed("web") == {}
 
 
 def test_two_are_live_and_a_third_is_not_made(teams):

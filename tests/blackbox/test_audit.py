@@ -131,6 +131,10 @@ def test_each_denied_renewal_of_a_batch_is_a_line_and_names_are_cut(world):
     api.renewals([["s" * 300_000, "i" * 300_000]])
     until(lambda: world.audit_file.stat().st_size > before, what="its line")
     assert world.audit_file.stat().st_size - before < 2000
+    reader.wait()
+    api.renewals([["turned\u202earound", "next\u0085line"]])
+    assert reader.wait()["service"] == "turned\\u{202e}around"
+    assert "\u202e" not in world.audit_file.read_text() and "\u0085" not in world.audit_file.read_text()
 
 
 def test_control_characters_stay_escaped(world):
