@@ -53,7 +53,7 @@ fn a_file_that_is_not_ours_is_refused_and_untouched() {
                     .execute_batch("PRAGMA user_version = 1000")
                     .unwrap();
             },
-            "was written by a newer Rollcall (schema version 1000, this one knows up to 1) and was left as it is",
+            "was written by a newer Rollcall (schema version 1000, this one knows up to 2) and was left as it is",
         ),
         (
             // In use, or after a crash: with a log and what belongs to it.

@@ -332,13 +332,13 @@ fn exit_codes_and_words_say_what_happened() {
         (&["deregister", "web"], "ID"),
         (&["override", "web", "a"], "STATE"),
         (&["override", "web", "a", "up", "--clear"], "--clear"),
-        (&["list", "--server", "https://a"], "https"),
+        (&["list", "--server", "ftp://a"], "http"),
         (&["list", "--server", "a,b"], "--server"),
         (&["list", "--token", "a b"], "token"),
         (&["list", "--token-file", "/nonexistent"], "/nonexistent"),
         (&["import", "/nonexistent"], "/nonexistent"),
         (&["run", "--service", "web", "--port", "1"], "COMMAND"),
-        (&["run", "--service", "w", "--port", "1", "--check", "https://a", "--", "true"], "https"),
+        (&["run", "--service", "w", "--port", "1", "--check", "ftp://a", "--", "true"], "http"),
     ] {
         let said = complaint(rollcall(&url, arguments), USAGE);
         assert!(said.contains(words), "{arguments:?}: {said}");
