@@ -108,7 +108,14 @@ impl Admission {
         match parts {
             Ok((verb, id)) => {
                 let ticket = Ticket { verb, seal: Seal::Unsigned, place: None };
-                self.decide(ticket, &line, id, Principal::anonymous(), peer)
+                let principal = Principal::anonymous();
+                match self.access.authorise_renewal(&principal, line.service) {
+                    Ok(actor) => self.decide(ticket, &line, id, principal, actor, peer),
+                    Err(denied) => {
+                        let by = asker(principal, peer);
+                        self.deny(ticket, &by, verb.as_str(), (line.service, id), &denied)
+                    }
+                }
             }
             Err(wrong) => self.invalid(Seal::Unsigned, None, wrong),
         }
@@ -150,22 +157,20 @@ impl Admission {
         };
         // Before anything is kept: who may say nothing of a service takes no room.
         let principal = key.principal();
-        if let Err(denied) = self.access.authorise_renewal(principal, line.service) {
-            let ticket = Ticket { verb, seal, place: None };
-            return self.deny(
-                ticket,
-                &asker(principal.clone(), peer),
-                verb.as_str(),
-                (line.service, id),
-                &denied,
-            );
-        }
+        let actor = match self.access.authorise_renewal(principal, line.service) {
+            Ok(actor) => actor,
+            Err(denied) => {
+                let (ticket, by) =
+                    (Ticket { verb, seal, place: None }, asker(principal.clone(), peer));
+                return self.deny(ticket, &by, verb.as_str(), (line.service, id), &denied);
+            }
+        };
         let slot = self.senders.seeds.slot(principal.name(), line.service, id);
         let place = Place { slot, boot, seq, mark: mark(mac) };
         match self.senders.enter(&place, time, verb, now) {
             Entry::Accepted => {
                 let ticket = Ticket { verb, seal, place: Some(place) };
-                self.decide(ticket, &line, id, principal.clone(), peer)
+                self.decide(ticket, &line, id, principal.clone(), actor, peer)
             }
             Entry::Repeated(reply) => {
                 self.counters.repeated.count();
@@ -182,13 +187,15 @@ impl Admission {
         }
     }
 
-    /// What is left when a line is known to be new and genuine: what it says, and whether it may be.
+    /// What is left when a line is known to be new and genuine, and its service one that its principal may speak of: what it
+    /// says, and whether that may be.
     fn decide<'a>(
         &self,
         ticket: Ticket,
         line: &Line<'a>,
         id: &'a str,
         principal: Principal,
+        actor: Actor,
         peer: SocketAddr,
     ) -> Admitted<'a> {
         let service = line.service;
@@ -198,13 +205,7 @@ impl Admission {
             if let Err(wrong) = change::check_renewal(line) {
                 return self.invalid(ticket.seal, ticket.place, wrong);
             }
-            return match self.access.authorise_renewal(&principal, service) {
-                Ok(actor) => Admitted::Renewal { ticket, principal, actor, service, id },
-                Err(denied) => {
-                    let by = asker(principal, peer);
-                    self.deny(ticket, &by, "renew", (service, id), &denied)
-                }
-            };
+            return Admitted::Renewal { ticket, principal, actor, service, id };
         }
         let most = principal.scope().max_lease_secs;
         let bounds = self.lease.read().within(most);
