@@ -210,12 +210,8 @@ fn register(service: usize, number: usize, weight: u16) -> Command {
     let mut body = Body::new(address.into(), 8080, LeaseTerm::Secs(30));
     body.ports = [(PortName::parse("ports", "http").unwrap(), 8080)].into();
     body.weight = weight;
-    Command::Register {
-        service: ServiceName::parse(&service_name(service)).unwrap(),
-        id: InstanceId::parse(&instance_id(service, number)).unwrap(),
-        body: Box::new(body),
-        state: None,
-    }
+    let name = ServiceName::parse(&service_name(service)).unwrap();
+    Command::register(name, InstanceId::parse(&instance_id(service, number)).unwrap(), body, None)
 }
 
 fn instance(registry: &mut Registry, service: usize, number: usize, weight: u16) -> Arc<Instance> {

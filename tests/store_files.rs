@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rollcall::access::{Edit, Grants, Kept, Kind, Prefix, Scope, Verb};
-use rollcall::registry::{Change, Claim, ClaimChange, Owner};
+use rollcall::registry::{Change, Claim, ClaimChange, Origin, Owner};
 use rollcall::store::{Batch, DataDir, FILE_NAME, Store, Stored, grants_of};
 use rusqlite::Connection;
 use store_common::{change, commit, load, plain, rich};
@@ -53,7 +53,7 @@ fn a_file_that_is_not_ours_is_refused_and_untouched() {
                     .execute_batch("PRAGMA user_version = 1000")
                     .unwrap();
             },
-            "was written by a newer Rollcall (schema version 1000, this one knows up to 2) and was left as it is",
+            "was written by a newer Rollcall (schema version 1000, this one knows up to 3) and was left as it is",
         ),
         (
             // In use, or after a crash: with a log and what belongs to it.
@@ -132,11 +132,16 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store")
 }
 
-/// What every fixture holds.
-fn fixture_content() -> [Stored; 3] {
+/// What the fixture of a schema version holds, as far as it had columns for it.
+fn fixture_content(version: u32) -> [Stored; 3] {
+    let mut full = rich("web", "Web Server #1", 3);
+    if version < 3 {
+        full.body.origin = Origin::default();
+        full.override_.as_mut().unwrap().until_unix_ms = None;
+    }
     [
         Stored { instance: plain("db", "primary", 1), remaining_ms: Some(250_000) },
-        Stored { instance: rich("web", "Web Server #1", 3), remaining_ms: None },
+        Stored { instance: full, remaining_ms: None },
         Stored { instance: plain("web", "web-1", 2), remaining_ms: None },
     ]
 }
@@ -194,7 +199,7 @@ fn grants_and_claims_are_there_after_a_restart() {
     let (claims, skipped) = store.claims().unwrap();
     assert_eq!(skipped, [""; 0]);
     let claim = Claim { owner: Owner::named("team-a"), released_unix_ms: Some(3) };
-    assert_eq!(claims, [(fixture_content()[0].instance.service.clone(), claim)]);
+    assert_eq!(claims, [(fixture_content(2)[0].instance.service.clone(), claim)]);
 
     let edit = grants.revoke(Kind::Token, "0123456789ab").unwrap();
     store.edit_grants(&edit).unwrap();
@@ -241,7 +246,7 @@ fn a_file_of_every_schema_version_is_upgraded_in_place() {
         let mut store = Store::open(dir.path()).unwrap();
         let (loaded, found) = load(&mut store);
         assert_eq!((loaded.revision, loaded.serial, loaded.skipped), (3, 42, Vec::new()));
-        assert_eq!(found, fixture_content(), "version {version}");
+        assert_eq!(found, fixture_content(version), "version {version}");
         commit(&mut store, &[change(None, Some(&rich("web", "web-2", 4)))], 4).unwrap();
         drop(store);
         assert_eq!(fs::read(&path).unwrap()[60..64], newest().to_be_bytes());
@@ -258,7 +263,7 @@ fn write_the_fixture_of_this_version() {
     }
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    let content = fixture_content();
+    let content = fixture_content(newest());
     let changes = content.each_ref().map(|stored| change(None, Some(&stored.instance)));
     let (service, id) = (content[0].instance.service.clone(), content[0].instance.id.clone());
     let remaining = [(service, id, 250_000)];

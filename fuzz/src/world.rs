@@ -105,12 +105,9 @@ fn register(registrar: &Registrar) {
             texts: Texts::stored(Some("2.1"), "blue", "").expect("texts"),
             ..Body::new(address, 8080, LeaseTerm::Endless)
         };
-        let command = Command::Register {
-            service: ServiceName::parse(service).expect("a service"),
-            id: InstanceId::parse(id).expect("an id"),
-            body: Box::new(body),
-            state: None,
-        };
+        let (service, id) = (ServiceName::parse(service), InstanceId::parse(id));
+        let command =
+            Command::register(service.expect("a service"), id.expect("an id"), body, None);
         let (told, done) = std::sync::mpsc::channel();
         registrar.submit(
             command,

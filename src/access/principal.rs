@@ -115,6 +115,8 @@ impl fmt::Display for Credential {
 pub enum Door {
     /// HTTP.
     Http,
+    /// The Eureka API over HTTP.
+    Eureka,
     /// Registration datagrams.
     Udp,
     /// None: the server itself, when a lease is over.
@@ -126,6 +128,7 @@ impl Door {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Eureka => "eureka",
             Self::Udp => "udp",
             Self::Lease => "lease",
         }

@@ -1,7 +1,7 @@
 //! Who is who, and what each may: the one place that decides, without any door.
 
 use super::*;
-use crate::registry::{Body, InstanceId, Owner, ServiceName};
+use crate::registry::{Body, InstanceId, Override, Owner, ServiceName};
 
 const HERE: [&str; 3] = ["127.0.0.1", "::1", "::ffff:127.0.0.1"];
 const SECRET: &str = "0123456789abcdef";
@@ -26,12 +26,8 @@ fn scope(verbs: &[Verb], services: &[&str]) -> Scope {
 }
 
 fn register(service: &str, address: &str, lease: LeaseTerm) -> Command {
-    Command::Register {
-        service: ServiceName::parse(service).unwrap(),
-        id: InstanceId::parse("i-1").unwrap(),
-        body: Box::new(Body::new(address.parse().unwrap(), 80, lease)),
-        state: None,
-    }
+    let (service, id) = (ServiceName::parse(service).unwrap(), InstanceId::parse("i-1").unwrap());
+    Command::register(service, id, Body::new(address.parse().unwrap(), 80, lease), None)
 }
 
 fn asker(scope: Scope) -> Asker {
@@ -193,7 +189,11 @@ fn a_scope_holds_for_every_command() {
         Command::Declare { service: web(), id: id(), declared: declared() },
         Command::Deregister { service: web(), id: id() },
         Command::DeregisterService { service: web() },
-        Command::Override { service: web(), id: id(), override_: Some(declared()) },
+        Command::Override {
+            service: web(),
+            id: id(),
+            override_: Some(Override::endless(declared())),
+        },
         Command::Override { service: web(), id: id(), override_: None },
     ];
     for (verb, may) in [

@@ -22,7 +22,7 @@ use super::problem::Problem;
 use super::{Api, Body, Json, json};
 use crate::access::Asker;
 use crate::registrar::Renewed;
-use crate::registry::{Command, InstanceId, Refusal, ServiceName};
+use crate::registry::{Command, InstanceId, Override, Refusal, ServiceName};
 
 const SERVICES: &str = "/api/v1/services";
 
@@ -55,7 +55,7 @@ async fn register(
 ) -> Result<Response, Problem> {
     let most = caller.principal.scope().max_lease_secs;
     let (body, state) = registration.resolve(peer.ip(), most, &api.config.get())?;
-    let command = Command::Register { service, id, body: Box::new(body), state };
+    let command = Command::register(service, id, body, state);
     let committed = api.change(&caller, command).await?;
     let Some(instance) = &committed.outcome.instance else {
         return Err(Refusal::NotListed.into());
@@ -100,7 +100,7 @@ async fn set_override(
     Named { service, id }: Named,
     Json(declaration): Json<Declaration>,
 ) -> Result<Response, Problem> {
-    let override_ = Some(declaration.resolve()?);
+    let override_ = Some(Override::endless(declaration.resolve()?));
     let command = Command::Override { service: service.clone(), id: id.clone(), override_ };
     amend(&api, &caller, command, &service, &id).await
 }

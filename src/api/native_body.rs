@@ -8,7 +8,9 @@ use serde::Deserialize;
 use super::json::{Members, or_null};
 use super::problem::{Problem, shown};
 use crate::config::{Config, Lease};
-use crate::registry::{Body, Declared, Invalid, LeaseTerm, PortName, Protocol, State, Tag, Texts};
+use crate::registry::{
+    Body, Declared, Invalid, LeaseTerm, Origin, PortName, Protocol, State, Tag, Texts,
+};
 
 /// Renewals that one request may hold: a host's worth, done in a few milliseconds.
 pub const MAX_RENEWALS: usize = 10_000;
@@ -86,6 +88,7 @@ impl Registration {
             texts: Texts::new(version.as_ref(), tags, self.meta.unwrap_or_default().0)?,
             weight: self.weight.unwrap_or(1),
             priority: self.priority.unwrap_or(0),
+            origin: Origin::default(),
         };
         let state = self.state.map(|text| State::parse(&text)).transpose()?;
         Ok((body.checked()?, state))
@@ -200,6 +203,7 @@ mod tests {
             texts: Texts::stored(Some("2.1.0"), "amber\nblue", "a\n1\nb\n2").unwrap(),
             weight: 0,
             priority: 7,
+            origin: Origin::default(),
         };
         assert_eq!(resolve(text, CALLER, "0.0.0.0:53"), Ok((expected, Some(State::Draining))));
     }

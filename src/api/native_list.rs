@@ -137,6 +137,8 @@ pub(super) struct InstanceView<'a> {
     answering: bool,
     why: String,
     standing: &'static str,
+    /// By which door it was registered.
+    origin: &'a str,
     /// Whose it is; not there: nobody's.
     #[serde(skip_serializing_if = "str::is_empty")]
     owner: &'static str,
@@ -183,7 +185,7 @@ impl<'a> InstanceView<'a> {
             meta: body.texts.meta().collect(),
             state: instance.declared.state.as_str(),
             state_reason: &instance.declared.reason,
-            r#override: instance.override_.as_deref().map(DeclaredView::new),
+            r#override: instance.override_.as_deref().map(|set| DeclaredView::new(&set.declared)),
             // There are no active checks yet.
             health: "unchecked",
             answering,
@@ -193,6 +195,7 @@ impl<'a> InstanceView<'a> {
                 Standing::Suspect => "suspect",
                 Standing::Held => "held",
             },
+            origin: body.origin.door(),
             owner: instance.owner.name(),
             registered_unix_ms: instance.registered_unix_ms,
             changed_unix_ms: instance.changed_unix_ms,
@@ -246,14 +249,14 @@ impl<'a> SummaryView<'a> {
 mod tests {
     use super::super::tests::{config, instance};
     use super::*;
-    use crate::registry::{Outcome, State};
+    use crate::registry::{Outcome, Override, State};
 
     #[test]
     fn an_instance_is_shown_whole() {
         let config = config("127.0.0.1:53");
         let mut full = instance();
         full.override_ =
-            Some(Box::new(Declared { state: State::Down, reason: "broken disk".into() }));
+            Some(Override::endless(Declared::parse(State::Down, "broken disk").unwrap()).into());
         let listed = Listed {
             instance: full.into(),
             expires_in_ms: Some(28_000),
@@ -269,7 +272,7 @@ mod tests {
                 r#""expires_in_ms":28000,"tags":["blue"],"version":"2.1.0","weight":1,"#,
                 r#""priority":0,"meta":{"a":"1"},"state":"draining","state_reason":"deploy 42","#,
                 r#""override":{"state":"down","reason":"broken disk"},"health":"unchecked","#,
-                r#""answering":false,"why":"its override says down","standing":"suspect","#,
+                r#""answering":false,"why":"its override says down","standing":"suspect","origin":"native","#,
                 r#""registered_unix_ms":1,"changed_unix_ms":2,"revision":3}"#
             )
         );

@@ -93,6 +93,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let (status, field) = match &refusal {
             Refusal::NotListed => (StatusCode::NOT_FOUND, None),
+            Refusal::Outdated => (StatusCode::CONFLICT, None),
             Refusal::TagIsLabel { .. } => (StatusCode::CONFLICT, Some("tags")),
             Refusal::LabelIsTag { .. } => (StatusCode::CONFLICT, Some("id")),
             Refusal::InZoneFile { field, .. } => (StatusCode::CONFLICT, Some(*field)),
@@ -191,6 +192,7 @@ mod tests {
         let label = Label::candidates(&id).next().unwrap();
         for (refusal, status, field) in [
             (Refusal::NotListed, 404, None),
+            (Refusal::Outdated, 409, None),
             (Refusal::TagIsLabel { tag, holder: id.clone() }, 409, Some("tags")),
             (Refusal::LabelIsTag { label }, 409, Some("id")),
             (zone_file, 409, Some("version")),

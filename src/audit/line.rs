@@ -170,7 +170,7 @@ fn state(instance: &Instance) -> State<'_> {
         r#override: instance
             .override_
             .as_deref()
-            .map(|declared| Over { state: declared.state.as_str(), reason: &declared.reason }),
+            .map(|set| Over { state: set.declared.state.as_str(), reason: &set.declared.reason }),
         owner: instance.owner.name(),
     }
 }

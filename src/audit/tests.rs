@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::*;
 use crate::access::{Principal, Scope, Verb};
 use crate::registry::{
-    Actor, Body, Command, Declared, InstanceId, LeaseTerm, Registry, ServiceName, State, Texts,
+    Actor, Body, Command, Declared, InstanceId, LeaseTerm, Override, Registry, ServiceName, State,
+    Texts,
 };
 
 const AT: u64 = 1_800_000_000_123;
@@ -30,12 +31,8 @@ fn lines(path: &Path) -> Vec<Value> {
 fn registered(meta: &str) -> Change {
     let mut body = Body::new([10, 0, 0, 1].into(), 80, LeaseTerm::Secs(30));
     body.texts = Texts::stored(Some("2"), "blue", meta).unwrap();
-    let command = Command::Register {
-        service: ServiceName::parse("web").unwrap(),
-        id: InstanceId::parse("web 1").unwrap(),
-        body: Box::new(body),
-        state: None,
-    };
+    let (service, id) = (ServiceName::parse("web"), InstanceId::parse("web 1"));
+    let command = Command::register(service.unwrap(), id.unwrap(), body, None);
     let actor = Actor { owner: crate::registry::Owner::named("team-a"), ..Actor::ANYBODY };
     Registry::default().apply(command, &actor, AT).unwrap().changes.remove(0)
 }
@@ -48,7 +45,8 @@ fn a_change_is_a_line_with_what_was_and_what_is() {
     let mut change = registered("password\nhunter2");
     audit.changed(AT, &asker(), "register", &change);
     let mut after = crate::registry::Instance::clone(change.instance());
-    after.override_ = Some(Declared::parse(State::Down, "drill").unwrap().into());
+    after.override_ =
+        Some(Override::endless(Declared::parse(State::Down, "drill").unwrap()).into());
     change = Change { before: change.after, after: Some(after.into()), revision: 2, claim: None };
     audit.changed(AT, &asker(), "override", &change);
     audit.administered(&asker(), "token-create", "token 0123 of team-b".into());

@@ -14,7 +14,7 @@ use super::gauges::Gauges;
 use crate::access::Authorised;
 use crate::answer::{Reply, Responder, Transport};
 use crate::registry::{
-    Body, Command, Declared, InstanceId, LeaseTerm, Refusal, ServiceName, State, Texts,
+    Body, Command, Declared, InstanceId, LeaseTerm, Override, Refusal, ServiceName, State, Texts,
 };
 use crate::shared::Shared;
 use crate::store::Store;
@@ -158,7 +158,7 @@ impl World {
                 }))
             }
             ["override", service, id, state] => {
-                let override_ = State::parse(state).ok().map(|s| Declared::parse(s, "").unwrap());
+                let override_ = State::parse(state).ok().map(|s| Override::endless(s.into()));
                 said(self.change(Command::Override {
                     service: name(service),
                     id: instance(id),
@@ -208,8 +208,7 @@ fn register(service: &str, id: &str, fields: &[&str]) -> Command {
             _ => panic!("unknown field {field}"),
         }
     }
-    let body = Box::new(body.checked().unwrap());
-    Command::Register { service: name(service), id: instance(id), body, state: None }
+    Command::register(name(service), instance(id), body.checked().unwrap(), None)
 }
 
 #[test]

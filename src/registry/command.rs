@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Owner;
 use super::claims::ClaimChange;
-use super::instance::{Body, Declared, Instance, State};
+use super::instance::{Body, Declared, Instance, Override, State};
 use super::names::{InstanceId, Label, ServiceName, Tag};
 
 /// A change that a door asks for; valid by construction.
@@ -19,8 +19,11 @@ pub enum Command {
         id: InstanceId,
         /// What is registered.
         body: Box<Body>,
-        /// The owner's state; `None` leaves it as it was (`up` for a new one).
-        state: Option<State>,
+        /// The owner's state; `None` leaves it as it was (`up` for a new one), and the same state without a reason leaves
+        /// the reason.
+        declared: Option<Declared>,
+        /// What the door went by when it made the body.
+        seen: Seen,
     },
     /// The owner declares a state.
     Declare {
@@ -37,8 +40,8 @@ pub enum Command {
         service: ServiceName,
         /// The instance.
         id: InstanceId,
-        /// The state and why.
-        override_: Option<Declared>,
+        /// The state, why, and for how long.
+        override_: Option<Override>,
     },
     /// Take an instance off the list.
     Deregister {
@@ -54,7 +57,27 @@ pub enum Command {
     },
 }
 
+/// What a registration rests on: one that was made of what is listed must not undo what has changed since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// On nothing: it says everything.
+    Whatever,
+    /// On the instance as it was listed with this revision; `None`: on its not being listed.
+    At(Option<u64>),
+}
+
 impl Command {
+    /// A registration that says everything.
+    pub fn register(
+        service: ServiceName,
+        id: InstanceId,
+        body: Body,
+        state: Option<State>,
+    ) -> Self {
+        let declared = state.map(Declared::from);
+        Self::Register { service, id, body: Box::new(body), declared, seen: Seen::Whatever }
+    }
+
     /// The service that it is about.
     pub fn service(&self) -> &ServiceName {
         match self {
@@ -129,6 +152,8 @@ pub struct Outcome {
 pub enum Refusal {
     /// The instance, or the service, is not listed.
     NotListed,
+    /// The instance has changed since the registration was made of it: make it anew.
+    Outdated,
     /// One of its tags, or its version, is another instance's label.
     TagIsLabel {
         /// The tag or version.
@@ -191,6 +216,7 @@ impl Refusal {
             | Self::Quota { .. }
             | Self::Full { .. } => true,
             Self::NotListed
+            | Self::Outdated
             | Self::TagIsLabel { .. }
             | Self::LabelIsTag { .. }
             | Self::InZoneFile { .. }
@@ -203,6 +229,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::NotListed => f.write_str("not listed: register it first"),
+            Refusal::Outdated => f.write_str("the instance has changed meanwhile: ask again"),
             Refusal::TagIsLabel { tag, holder } => {
                 write!(
                     f,

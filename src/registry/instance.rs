@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::names::{InstanceId, Invalid, Label, PortName, ServiceName, tag_label};
 use super::owner::Owner;
-use super::packed::{Addresses, Reason, Texts};
+use super::packed::{Addresses, Origin, Reason, Texts};
 
 /// Addresses that an instance may have at most: a reply names each of them.
 pub const MAX_ADDRESSES: usize = 8;
@@ -103,12 +103,19 @@ words!(Protocol, "protocol", Tcp = "tcp", Udp = "udp");
 words!(State, "state", Up = "up", Draining = "draining", Down = "down");
 
 /// A state with the reason that was given for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Declared {
     /// The state.
     pub state: State,
     /// Why, in the words of who declared it; empty if none was given.
     pub reason: Reason,
+}
+
+impl From<State> for Declared {
+    /// Without a reason.
+    fn from(state: State) -> Self {
+        Self { state, reason: Reason::default() }
+    }
 }
 
 impl Declared {
@@ -120,6 +127,22 @@ impl Declared {
             return Err(Invalid::new("reason", limit));
         }
         Ok(Self { state, reason: reason.into() })
+    }
+}
+
+/// A state that an operator declares above the owner's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// The state and why.
+    pub declared: Declared,
+    /// When it ends by itself: milliseconds since 1970 UTC; `None`: when somebody ends it.
+    pub until_unix_ms: Option<u64>,
+}
+
+impl Override {
+    /// One that somebody has to end.
+    pub fn endless(declared: Declared) -> Self {
+        Self { declared, until_unix_ms: None }
     }
 }
 
@@ -142,6 +165,8 @@ pub struct Body {
     pub weight: u16,
     /// Lower is asked first (RFC 2782).
     pub priority: u16,
+    /// By which door it came, and what that door keeps with it.
+    pub origin: Origin,
 }
 
 impl Body {
@@ -156,6 +181,7 @@ impl Body {
             texts: Texts::default(),
             weight: 1,
             priority: 0,
+            origin: Origin::default(),
         }
     }
 
@@ -238,7 +264,7 @@ pub struct Instance {
     /// What its owner declares.
     pub declared: Declared,
     /// What an operator declares above it, if so.
-    pub override_: Option<Box<Declared>>,
+    pub override_: Option<Box<Override>>,
     /// Who registered it.
     pub owner: Owner,
     /// When it was first registered: milliseconds since 1970 UTC.
@@ -262,7 +288,7 @@ impl Instance {
 
     /// The state that counts: the override's, else the owner's.
     pub fn state(&self) -> State {
-        self.override_.as_deref().unwrap_or(&self.declared).state
+        self.override_.as_deref().map_or(&self.declared, |set| &set.declared).state
     }
 }
 

@@ -20,13 +20,14 @@ use std::sync::Arc;
 
 use claims::Released;
 pub use claims::{Claim, ClaimChange, MAX_RELEASED};
-pub use command::{Change, Command, Outcome, Refusal};
-pub use instance::{Body, Declared, Instance, LeaseTerm, Protocol, State};
+pub use command::{Change, Command, Outcome, Refusal, Seen};
+pub use instance::{Body, Declared, Instance, LeaseTerm, Override, Protocol, State};
 pub use instance::{MAX_ADDRESSES, MAX_META_OCTETS, MAX_PORTS, MAX_REASON_OCTETS, MAX_TAGS};
 pub use names::{InstanceId, Invalid, Label, PortName, RESERVED, ServiceName, Tag, tag_label};
 pub use names::{MAX_ID_OCTETS, MAX_LABEL_OCTETS, MAX_SERVICE_OCTETS, MAX_TAG_OCTETS};
 pub use owner::{Actor, Owner};
-pub use packed::{Addresses, Reason, Texts};
+pub use packed::MAX_ORIGIN_OCTETS;
+pub use packed::{Addresses, Origin, Reason, Texts};
 use service::Service;
 
 /// Instances that one service may have: a reply over TCP has room for no more than a few thousand, so that nobody would
@@ -117,8 +118,9 @@ impl Registry {
     ) -> Result<Outcome, Refusal> {
         let now = now_unix_ms;
         match command {
-            Command::Register { service, id, body, state } => {
-                self.register(Registering { service, id, body: *body, state }, actor, now)
+            Command::Register { service, id, body, declared, seen } => {
+                let registering = Registering { service, id, body: *body, declared, seen };
+                self.register(registering, actor, now)
             }
             Command::Declare { service, id, declared } => {
                 let before = self.own(&service, &id, actor)?;
@@ -192,8 +194,12 @@ impl Registry {
         actor: &Actor,
         now: u64,
     ) -> Result<Outcome, Refusal> {
-        let Registering { service, id, body, state } = registering;
+        let Registering { service, id, body, declared, seen } = registering;
         let before = self.get(&service, &id).cloned();
+        if seen != Seen::Whatever && seen != Seen::At(before.as_ref().map(|before| before.revision))
+        {
+            return Err(Refusal::Outdated);
+        }
         // What one has goes on, whoever has the name now.
         if !before.as_ref().is_some_and(|before| before.owner.is(actor.owner)) {
             self.check_claim(&service, actor, now)?;
@@ -206,13 +212,7 @@ impl Registry {
             Some(listed) => listed.label_for(&id, &body)?,
             None => Service::default().label_for(&id, &body)?,
         };
-        let declared = match (&before, state) {
-            (Some(before), None) => before.declared.clone(),
-            (Some(before), Some(state)) if before.declared.state == state => {
-                before.declared.clone()
-            }
-            (_, state) => Declared { state: state.unwrap_or_default(), reason: Reason::default() },
-        };
+        let declared = declared_anew(before.as_deref().map(|before| &before.declared), declared);
         if let Some(before) = &before
             && before.body == body
             && before.declared == declared
@@ -340,7 +340,19 @@ struct Registering {
     service: ServiceName,
     id: InstanceId,
     body: Body,
-    state: Option<State>,
+    declared: Option<Declared>,
+    seen: Seen,
+}
+
+/// What an owner declares when it registers.
+fn declared_anew(before: Option<&Declared>, given: Option<Declared>) -> Declared {
+    match (before, given) {
+        (Some(before), None) => before.clone(),
+        (Some(before), Some(given)) if before.state == given.state && given.reason.is_empty() => {
+            before.clone()
+        }
+        (_, given) => given.unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]

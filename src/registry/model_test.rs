@@ -198,8 +198,8 @@ fn command(op: &Op) -> Command {
             let mut body = Body::new([10, 0, 0, 1].into(), *port, term(*lease));
             let tags: Vec<_> = tags.iter().map(|tag| TAGS[*tag]).collect();
             body.texts = Texts::stored(None, &tags.join("\n"), "").unwrap();
-            let body = Box::new(body.checked().unwrap());
-            Command::Register { service: name(*service), id: instance(*id), body, state: *state }
+            let body = body.checked().unwrap();
+            Command::register(name(*service), instance(*id), body, *state)
         }
         Op::Declare { service, id, state } => Command::Declare {
             service: name(*service),
@@ -207,7 +207,7 @@ fn command(op: &Op) -> Command {
             declared: declared(*state),
         },
         Op::Override { service, id, state } => {
-            let override_ = state.map(declared);
+            let override_ = state.map(declared).map(Override::endless);
             Command::Override { service: name(*service), id: instance(*id), override_ }
         }
         Op::Deregister { service, id } => {
@@ -229,7 +229,7 @@ fn contents(registry: &Registry) -> Model {
             tags: instance.body.texts.tags().map(str::to_owned).collect(),
             lease: instance.body.lease,
             state: instance.declared.state,
-            override_: instance.override_.as_ref().map(|override_| override_.state),
+            override_: instance.override_.as_ref().map(|set| set.declared.state),
             revision: instance.revision,
         };
         rows.insert((instance.service.to_string(), instance.id.to_string()), row);

@@ -19,12 +19,7 @@ fn actor(owner: &str) -> Actor {
 
 fn register(service: &str, instance: &str, port: u16) -> Command {
     let body = Body::new([10, 0, 0, 1].into(), port, LeaseTerm::Secs(30));
-    Command::Register {
-        service: name(service),
-        id: id(instance),
-        body: Box::new(body),
-        state: None,
-    }
+    Command::register(name(service), id(instance), body, None)
 }
 
 fn declare(service: &str, instance: &str) -> Command {

@@ -150,6 +150,55 @@ impl Texts {
     }
 }
 
+/// Octets that an origin may have at most, what its door keeps included.
+pub const MAX_ORIGIN_OCTETS: usize = 8 * 1024;
+
+/// By which door an instance was registered, and what that door keeps with it for its own replies: text that nobody else
+/// reads. Mostly it is the native API or a datagram, which keep nothing and need no more than a pointer.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Origin(Option<Box<Given>>);
+
+impl Origin {
+    /// An origin at `door`, a word; the error names the field `origin`.
+    pub fn new(door: &str, kept: &str) -> Result<Self, Invalid> {
+        Self::stored(&format!("{door} {kept}"))
+    }
+
+    /// What [`as_str`](Self::as_str) gave.
+    pub fn stored(text: &str) -> Result<Self, Invalid> {
+        if text.len() > MAX_ORIGIN_OCTETS {
+            let reason = format!("has {} octets, may have {MAX_ORIGIN_OCTETS}", text.len());
+            return Err(Invalid::new("origin", reason));
+        }
+        Ok(Self((!text.is_empty()).then(|| Box::new(Given(text.into())))))
+    }
+
+    /// All of it as one text; empty: native.
+    pub fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("", |given| &given.0)
+    }
+
+    /// The door.
+    pub fn door(&self) -> &str {
+        match self.as_str().split_once(' ') {
+            Some((door, _)) => door,
+            None => "native",
+        }
+    }
+
+    /// What a door keeps, if it is the one by which the instance came.
+    pub fn kept_by(&self, door: &str) -> Option<&str> {
+        let (its, kept) = self.as_str().split_once(' ')?;
+        (its == door).then_some(kept)
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
 /// A reason in the words of who gave it; mostly there is none, which needs no more than a pointer.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Reason(Option<Box<Given>>);
@@ -249,6 +298,21 @@ mod tests {
         }
         let sorted = texts(None, &["a", "b"], &[("a", "1"), ("b", "")]).unwrap();
         assert_eq!(Texts::stored(None, "b\na\nb", "b\n\na\n1"), Ok(sorted));
+    }
+
+    #[test]
+    fn an_origin_is_a_door_and_what_it_keeps() {
+        let origin = Origin::new("eureka", r#"{"a b":1}"#).unwrap();
+        assert_eq!((origin.door(), origin.kept_by("eureka")), ("eureka", Some(r#"{"a b":1}"#)));
+        assert_eq!(origin.kept_by("consul"), None);
+        assert_eq!(Origin::stored(origin.as_str()), Ok(origin));
+        let native = Origin::default();
+        assert_eq!(
+            (native.door(), native.kept_by("native"), native.as_str()),
+            ("native", None, "")
+        );
+        assert_eq!(size_of::<Origin>(), size_of::<usize>());
+        assert_eq!(Origin::new("x", &"y".repeat(MAX_ORIGIN_OCTETS)).unwrap_err().field, "origin");
     }
 
     #[test]

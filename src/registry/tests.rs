@@ -10,15 +10,14 @@ fn id(id: &str) -> InstanceId {
     InstanceId::parse(id).unwrap()
 }
 
-fn body(port: u16, tags: &[&str]) -> Box<Body> {
+fn body(port: u16, tags: &[&str]) -> Body {
     let mut body = Body::new([10, 0, 0, 1].into(), port, LeaseTerm::Secs(30));
     body.texts = Texts::stored(None, &tags.join("\n"), "").unwrap();
-    Box::new(body.checked().unwrap())
+    body.checked().unwrap()
 }
 
 fn register(name: &str, instance: &str, port: u16, tags: &[&str]) -> Command {
-    let body = body(port, tags);
-    Command::Register { service: service(name), id: id(instance), body, state: None }
+    Command::register(service(name), id(instance), body(port, tags), None)
 }
 
 fn declare(instance: &str, state: State) -> Command {
@@ -50,7 +49,7 @@ fn a_registration_without_a_state_leaves_it_and_an_override_stays_above() {
     let mut registry = Registry::default();
     registry.apply(register("web", "w1", 80, &[]), &Actor::ANYBODY, 1).unwrap();
     registry.apply(declare("w1", State::Draining), &Actor::ANYBODY, 1).unwrap();
-    let override_ = Some(Declared::parse(State::Down, "broken").unwrap());
+    let override_ = Some(Override::endless(Declared::parse(State::Down, "broken").unwrap()));
     let (web, w1) = (service("web"), id("w1"));
     let command = Command::Override { service: web.clone(), id: w1.clone(), override_ };
     registry.apply(command, &Actor::ANYBODY, 1).unwrap();
@@ -140,4 +139,38 @@ fn undo_takes_everything_back() {
     assert_eq!(registry.get(&service("web"), &id("w1")).cloned(), before);
     let refused = registry.apply(register("web", "blue", 80, &[]), &Actor::ANYBODY, 3).unwrap_err();
     assert!(matches!(refused, Refusal::LabelIsTag { .. }), "the tag is back: {refused}");
+}
+
+#[test]
+fn a_registration_that_rests_on_what_has_changed_since_is_refused() {
+    let mut registry = Registry::default();
+    let with = |seen, port| match register("web", "w1", port, &[]) {
+        Command::Register { service, id, body, declared, .. } => {
+            Command::Register { service, id, body, declared, seen }
+        }
+        other => other,
+    };
+    let mut apply = |seen, port| registry.apply(with(seen, port), &Actor::ANYBODY, 1);
+    assert_eq!(apply(Seen::At(Some(1)), 80).unwrap_err(), Refusal::Outdated);
+    let first = apply(Seen::At(None), 80).unwrap().instance.unwrap().revision;
+    assert_eq!(apply(Seen::At(None), 81).unwrap_err(), Refusal::Outdated);
+    let second = apply(Seen::At(Some(first)), 81).unwrap().instance.unwrap().revision;
+    assert_eq!(apply(Seen::At(Some(first)), 82).unwrap_err(), Refusal::Outdated);
+    assert!(apply(Seen::Whatever, 82).unwrap().instance.unwrap().revision > second);
+}
+
+#[test]
+fn the_same_state_without_a_reason_keeps_the_reason_and_another_replaces_it() {
+    let mut registry = Registry::default();
+    let mut reason = |reason: &str| {
+        let declared = Some(Declared::parse(State::Down, reason).unwrap());
+        let Command::Register { service, id, body, seen, .. } = register("web", "w1", 80, &[])
+        else {
+            unreachable!("made above")
+        };
+        let command = Command::Register { service, id, body, declared, seen };
+        let outcome = registry.apply(command, &Actor::ANYBODY, 1).unwrap();
+        outcome.instance.unwrap().declared.reason.to_string()
+    };
+    assert_eq!(["STARTING", "", "DOWN"].map(&mut reason), ["STARTING", "STARTING", "DOWN"]);
 }

@@ -42,7 +42,7 @@ fn decided_by(config: &Config, grants: Grants) -> Result<Access, String> {
 /// Whether every door beyond loopback knows somebody.
 fn check(config: &Config, file: Option<&Path>, access: &Access) -> Result<(), String> {
     let is_guarded = |door| match door {
-        Door::Http => access.knows_callers(),
+        Door::Http | Door::Eureka => access.knows_callers(),
         Door::Udp => access.signs(),
         Door::Lease => true,
     };

@@ -10,8 +10,8 @@ use rusqlite::{CachedStatement, Row, params};
 
 use super::Stored;
 use crate::registry::{
-    Body, Declared, Instance, InstanceId, Invalid, Label, LeaseTerm, Owner, PortName, Protocol,
-    ServiceName, State, Texts,
+    Body, Declared, Instance, InstanceId, Invalid, Label, LeaseTerm, Origin, Override, Owner,
+    PortName, Protocol, ServiceName, State, Texts,
 };
 
 /// The columns of [`SELECT`], in its order.
@@ -39,10 +39,12 @@ enum Column {
     ChangedUnixMs,
     Revision,
     Owner,
+    Origin,
+    OverrideUntil,
 }
 
 /// Their names, in the same order.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 24] = [
     "service",
     "id",
     "label",
@@ -65,21 +67,23 @@ const NAMES: [&str; 22] = [
     "changed_unix_ms",
     "revision",
     "owner",
+    "origin",
+    "override_until_unix_ms",
 ];
 
 /// In the order of the primary key, which is the order on disk.
 pub(super) const SELECT: &str = "
     SELECT service, id, label, addresses, port, protocol, ports, lease_secs, remaining_ms, tags, version, weight,
         priority, meta, state, state_reason, override_state, override_reason, registered_unix_ms, changed_unix_ms,
-        revision, owner
+        revision, owner, origin, override_until_unix_ms
     FROM instances ORDER BY service, id";
 
-/// The last parameter but one says whether a flushed remaining time still holds.
+/// The 21st parameter says whether a flushed remaining time still holds.
 pub(super) const UPSERT: &str = "
     INSERT INTO instances (service, id, label, addresses, port, protocol, ports, lease_secs, tags, version, weight,
         priority, meta, state, state_reason, override_state, override_reason, registered_unix_ms, changed_unix_ms,
-        revision, owner)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?22)
+        revision, owner, origin, override_until_unix_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?22, ?23, ?24)
     ON CONFLICT (service, id) DO UPDATE SET
         label = excluded.label, addresses = excluded.addresses, port = excluded.port,
         protocol = excluded.protocol, ports = excluded.ports, lease_secs = excluded.lease_secs,
@@ -88,7 +92,8 @@ pub(super) const UPSERT: &str = "
         state = excluded.state, state_reason = excluded.state_reason,
         override_state = excluded.override_state, override_reason = excluded.override_reason,
         registered_unix_ms = excluded.registered_unix_ms, changed_unix_ms = excluded.changed_unix_ms,
-        revision = excluded.revision, owner = excluded.owner";
+        revision = excluded.revision, owner = excluded.owner, origin = excluded.origin,
+        override_until_unix_ms = excluded.override_until_unix_ms";
 
 pub(super) const DELETE: &str = "DELETE FROM instances WHERE service = ?1 AND id = ?2";
 
@@ -119,13 +124,15 @@ pub(super) fn upsert(
         body.texts.meta_lines(),
         instance.declared.state.as_str(),
         &*instance.declared.reason,
-        override_.map(|declared| declared.state.as_str()),
-        override_.map(|declared| &*declared.reason),
+        override_.map(|set| set.declared.state.as_str()),
+        override_.map(|set| &*set.declared.reason),
         integer(instance.registered_unix_ms),
         integer(instance.changed_unix_ms),
         integer(instance.revision),
         keep_remaining,
         instance.owner.name(),
+        body.origin.as_str(),
+        override_.and_then(|set| set.until_unix_ms).map(integer),
     ])?;
     Ok(())
 }
@@ -168,6 +175,7 @@ pub(super) fn parse(row: &Row<'_>) -> Result<Stored, Invalid> {
         )?,
         weight: columns.integer(Column::Weight)?,
         priority: columns.integer(Column::Priority)?,
+        origin: Origin::stored(columns.text(Column::Origin)?)?,
     };
     let id = InstanceId::parse(columns.text(Column::Id)?)?;
     let instance = Instance {
@@ -274,11 +282,14 @@ impl<'r> Columns<'r> {
         Ok((PortName::parse("ports", name)?, port))
     }
 
-    fn override_(&self) -> Result<Option<Declared>, Invalid> {
+    fn override_(&self) -> Result<Option<Override>, Invalid> {
         let (state, reason) = (Column::OverrideState, Column::OverrideReason);
         match (self.optional_text(state)?, self.optional_text(reason)?) {
             (None, None) => Ok(None),
-            (Some(word), Some(text)) => declared((state, word), (reason, text)).map(Some),
+            (Some(word), Some(text)) => Ok(Some(Override {
+                declared: declared((state, word), (reason, text))?,
+                until_unix_ms: self.optional_integer(Column::OverrideUntil)?,
+            })),
             _ => Err(state.invalid("needs a reason, and a reason needs a state")),
         }
     }

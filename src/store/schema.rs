@@ -23,7 +23,7 @@ pub(super) const APPLICATION_ID: u32 = 0x526f_6c6c;
 
 /// What leads from each schema version to the next: the first makes version 1 out of an empty file. A released
 /// one is never changed; `tests/fixtures/store` holds a file of every version.
-pub(super) const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
+pub(super) const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
 
 const VERSION_1: &str = "
     PRAGMA application_id = 0x526f6c6c;
@@ -84,6 +84,12 @@ const VERSION_2: &str = "
         created_unix_ms INTEGER NOT NULL,
         expires_unix_ms INTEGER
     ) STRICT, WITHOUT ROWID;
+";
+
+/// By which door an instance came, and overrides that end by themselves.
+const VERSION_3: &str = "
+    ALTER TABLE instances ADD COLUMN origin TEXT NOT NULL DEFAULT '';   -- a door and what it keeps; empty: native
+    ALTER TABLE instances ADD COLUMN override_until_unix_ms INTEGER;    -- NULL: until somebody ends it
 ";
 
 /// The header's length, and where its fields are (<https://sqlite.org/fileformat2.html>, section 1.3).

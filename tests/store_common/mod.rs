@@ -11,8 +11,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use rollcall::registry::{
-    Body, Change, Declared, Instance, InstanceId, Label, LeaseTerm, PortName, Protocol,
-    ServiceName, State, Texts,
+    Body, Change, Declared, Instance, InstanceId, Label, LeaseTerm, Origin, Override, PortName,
+    Protocol, ServiceName, State, Texts,
 };
 use rollcall::store::{Batch, Loaded, Store, StoreError, Stored};
 
@@ -58,11 +58,15 @@ pub fn rich(service: &str, id: &str, revision: u64) -> Instance {
         .unwrap(),
         weight: 0,
         priority: 65535,
+        origin: Origin::new("eureka", r#"{"hostName":"ä"}"#).unwrap(),
     };
     Instance {
         body: body.checked().unwrap(),
         declared: Declared::parse(State::Draining, "deploy 42").unwrap(),
-        override_: Some(Declared::parse(State::Down, "").unwrap().into()),
+        override_: Some(Box::new(Override {
+            declared: Declared::parse(State::Down, "").unwrap(),
+            until_unix_ms: Some(1_700_000_600_000),
+        })),
         ..plain(service, id, revision)
     }
 }

@@ -8,8 +8,8 @@ use super::line::{Line, Verb, Wrong, is_stamp, number};
 use super::percent;
 use crate::config::Lease;
 use crate::registry::{
-    Body, Command, Declared, InstanceId, Invalid, LeaseTerm, PortName, Protocol, ServiceName,
-    State, Tag, Texts,
+    Body, Command, Declared, InstanceId, Invalid, LeaseTerm, Origin, PortName, Protocol,
+    ServiceName, State, Tag, Texts,
 };
 
 /// The reason of a `DRAIN` that gives none.
@@ -36,8 +36,7 @@ pub(super) fn parse<'a>(
         Verb::Register => {
             let registration = Registration::read(line, bounds)?;
             let state = registration.state;
-            let body = Box::new(registration.body(bounds)?);
-            Ok(Command::Register { service, id, body, state })
+            Ok(Command::register(service, id, registration.body(bounds)?, state))
         }
         Verb::Drain => Ok(Command::Declare { service, id, declared: draining(line)? }),
         Verb::Deregister => {
@@ -136,6 +135,7 @@ impl Registration {
             texts: Texts::new(self.version.as_ref(), self.tags, self.meta).map_err(field)?,
             weight: self.weight.unwrap_or(1),
             priority: self.priority.unwrap_or(0),
+            origin: Origin::default(),
         };
         Ok(body.checked().map_err(field)?)
     }
@@ -202,7 +202,7 @@ mod tests {
     fn registration(id: &str, body: &Body, state: Option<State>) -> String {
         let service = ServiceName::parse("web").unwrap();
         let id = InstanceId::parse(id).unwrap();
-        format!("{:?}", Command::Register { service, id, body: Box::new(body.clone()), state })
+        format!("{:?}", Command::register(service, id, body.clone(), state))
     }
 
     #[test]

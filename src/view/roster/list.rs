@@ -75,8 +75,8 @@ impl Listed {
         let because =
             |reason: &str| if reason.is_empty() { String::new() } else { format!(": {reason}") };
         let instance = &*self.instance;
-        if let Some(override_) = instance.override_.as_deref().filter(|o| o.state != State::Up) {
-            let Declared { state, reason } = override_;
+        if let Some(set) = instance.override_.as_deref().filter(|o| o.declared.state != State::Up) {
+            let Declared { state, reason } = &set.declared;
             return (false, format!("an operator set it to {state}{}", because(reason)));
         }
         let Declared { state, reason } = &instance.declared;
