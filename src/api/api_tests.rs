@@ -101,7 +101,7 @@ fn example() -> Guarded {
             put(async |Json(read): Json<Example>| read.port.to_string())
                 .layer(DefaultBodyLimit::max(2 * MAX_BODY_OCTETS)),
         );
-    guarded(routes, Arc::new(guard))
+    guarded(routes.fallback(no_such_path), Arc::new(guard))
 }
 
 /// The code, the `Allow` header and the body of the reply.

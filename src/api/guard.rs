@@ -19,8 +19,10 @@ use axum::http::header::{
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64;
 use tower::ServiceExt;
 
+use super::eureka;
 use super::problem::{Problem, shown};
 use crate::access::{Access, Asker, Caller, Door, Source};
 use crate::audit::Audit;
@@ -28,6 +30,9 @@ use crate::config::Http;
 
 /// What anybody may ask: whether the server lives, and is ready.
 pub const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
+/// What clients of Eureka write in. None of these can be sent by a page without leave.
+const EUREKA_TYPES: [&str; 3] = ["application/json", "application/xml", "text/xml"];
 
 /// Where a request comes from; the serving loop adds it to each.
 #[derive(Debug, Clone)]
@@ -91,16 +96,19 @@ impl Guard {
     fn check(&self, request: &Request) -> Result<Option<Asker>, Problem> {
         let host = self.check_host(request.version(), request.uri(), request.headers())?;
         self.check_origin(request.headers(), host.port_u16())?;
-        check_content_type(request)?;
+        let is_eureka = eureka::is_eureka(request.uri().path());
+        check_content_type(request, if is_eureka { &EUREKA_TYPES } else { &["application/json"] })?;
         if PROBES.contains(&request.uri().path()) {
             return Ok(None);
         }
         let Some(peer) = request.extensions().get::<Peer>() else {
             return Err(Problem::new(StatusCode::FORBIDDEN, "it is not known where this is from"));
         };
-        let bearer = bearer(request.headers())?;
+        let basic = if is_eureka { basic(request.headers())? } else { None };
+        let bearer = bearer(request.headers())?.or(basic.as_deref());
         let principal = self.access.over_http(peer.caller(), bearer, unix_ms())?;
-        Ok(Some(Asker { principal, door: Door::Http, source: peer.source }))
+        let door = if is_eureka { Door::Eureka } else { Door::Http };
+        Ok(Some(Asker { principal, door, source: peer.source }))
     }
 
     fn check_host(
@@ -189,8 +197,8 @@ pub fn unix_ms() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A write with a body must be JSON; so must a POST without one, which a page could send unasked.
-fn check_content_type(request: &Request) -> Result<(), Problem> {
+/// A write with a body must be JSON, or what else a page cannot send unasked; so must a POST without one.
+fn check_content_type(request: &Request, allowed: &[&'static str]) -> Result<(), Problem> {
     let method = request.method();
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
@@ -198,18 +206,19 @@ fn check_content_type(request: &Request) -> Result<(), Problem> {
     let given = match single(request.headers(), &CONTENT_TYPE)? {
         Some(given) => given,
         None if request.body().is_end_stream() && method != Method::POST => return Ok(()),
-        None => return Err(not_json("none")),
+        None => return Err(wrong_type(allowed, "none")),
     };
     let given = String::from_utf8_lossy(given.as_bytes());
     let essence = given.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
+    if allowed.iter().any(|allowed| essence.eq_ignore_ascii_case(allowed)) {
         return Ok(());
     }
-    Err(not_json(&shown(&given)))
+    Err(wrong_type(allowed, &shown(&given)))
 }
 
-fn not_json(given: &str) -> Problem {
-    let detail = format!("send it with `Content-Type: application/json` (it had {given})");
+fn wrong_type(allowed: &[&'static str], given: &str) -> Problem {
+    let first = allowed.first().copied().unwrap_or_default();
+    let detail = format!("send it with `Content-Type: {first}` (it had {given})");
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
 }
 
@@ -218,6 +227,18 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
     let Some(value) = single(headers, &AUTHORIZATION)? else { return Ok(None) };
     let (scheme, token) = value.as_bytes().split_at_checked(6).unwrap_or_default();
     Ok(scheme.eq_ignore_ascii_case(b"Bearer").then(|| token.trim_ascii()))
+}
+
+/// The token that a client of Eureka has as the password in its server's URL (RFC 7617, section 2).
+fn basic(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Problem> {
+    let Some(value) = single(headers, &AUTHORIZATION)? else { return Ok(None) };
+    let (scheme, given) = value.as_bytes().split_at_checked(5).unwrap_or_default();
+    if !scheme.eq_ignore_ascii_case(b"Basic") {
+        return Ok(None);
+    }
+    let decoded = BASE64.decode(given.trim_ascii()).unwrap_or_default();
+    let colon = decoded.iter().position(|octet| *octet == b':');
+    Ok(colon.and_then(|at| decoded.get(at + 1..)).map(<[u8]>::to_vec))
 }
 
 /// The one header of this name: of two, one reader would believe the first and another the second.

@@ -6,6 +6,7 @@
 //! as a [`Problem`].
 
 mod caching;
+mod eureka;
 mod granting;
 pub mod datagram;
 pub mod http;
@@ -23,14 +24,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use self::guard::{Guard, Guarded};
 use self::problem::Problem;
-use crate::access::{Access, Asker, Denied};
+use crate::access::{Access, Asker, Authorised, Denied};
 use crate::answer::Recursion;
 use crate::audit::Audit;
 use crate::config;
@@ -55,6 +57,7 @@ pub struct Api {
     config: Arc<config::Live>,
     recursion: Arc<Shared<Recursion>>,
     scrape: Scrape,
+    eureka: eureka::Door,
     /// One change of what is granted at a time.
     granting: tokio::sync::Mutex<()>,
 }
@@ -70,19 +73,23 @@ impl Api {
         scrape: Scrape,
     ) -> Self {
         let granting = tokio::sync::Mutex::default();
-        Self { registrar, access, audit, config, recursion, scrape, granting }
+        let eureka = eureka::Door::default();
+        Self { registrar, access, audit, config, recursion, scrape, eureka, granting }
     }
 
     /// Has a change made, if who asks may make it.
     async fn change(&self, by: &Asker, command: Command) -> Result<Committed, Problem> {
-        match self.access.authorise(by.clone(), &command) {
-            Ok(authorised) => Ok(self.registrar.change(command, authorised).await?),
-            Err(denied) => {
-                let id = command.id().map(InstanceId::as_str);
-                let about = (command.verb(), Some(command.service().as_str()), id);
-                Err(self.denied(by, about, &denied))
-            }
-        }
+        let authorised = self.authorise(by, &command)?;
+        Ok(self.registrar.change(command, authorised).await?)
+    }
+
+    /// Decides whether who asks may have a command carried out.
+    fn authorise(&self, by: &Asker, command: &Command) -> Result<Authorised, Problem> {
+        self.access.authorise(by.clone(), command).map_err(|denied| {
+            let id = command.id().map(InstanceId::as_str);
+            let about = (command.verb(), Some(command.service().as_str()), id);
+            self.denied(by, about, &denied)
+        })
     }
 
     /// On whose behalf leases of a service are renewed, if who asks may renew there.
@@ -151,6 +158,7 @@ pub fn router(api: Arc<Api>) -> Guarded {
         .merge(caching::routes())
         .merge(granting::routes())
         .merge(probes::routes())
+        .fallback(eureka_or_nothing)
         .with_state(api);
     guarded(routes, guard)
 }
@@ -158,10 +166,17 @@ pub fn router(api: Arc<Api>) -> Guarded {
 /// Adds to routes what holds for all of them: the guard, the limit of bodies, and problems for other paths.
 fn guarded(routes: Router, guard: Arc<Guard>) -> Guarded {
     let routes = routes
-        .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_OCTETS));
     Guarded::new(guard, routes)
+}
+
+/// The Eureka API has paths that are read leniently, and so is no route.
+async fn eureka_or_nothing(State(api): State<Arc<Api>>, request: Request) -> Response {
+    if eureka::is_eureka(request.uri().path()) {
+        return eureka::respond(api, request).await;
+    }
+    no_such_path(request.uri().clone()).await.into_response()
 }
 
 async fn no_such_path(uri: Uri) -> Problem {
@@ -213,6 +228,22 @@ async fn read_body<S: Send + Sync>(
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
         }
         _ => Problem::new(StatusCode::BAD_REQUEST, problem::shown(&rejection.body_text())),
+    })
+}
+
+/// A body of at most so many octets.
+async fn read_up_to(
+    body: axum::body::Body,
+    most: usize,
+    within: Duration,
+) -> Result<Bytes, Problem> {
+    let Ok(read) = timeout(within, axum::body::to_bytes(body, most)).await else {
+        let detail = format!("the body did not arrive within {} s", within.as_secs());
+        return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail));
+    };
+    read.map_err(|_| {
+        let detail = format!("the body is cut short, or larger than {most} octets");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     })
 }
 

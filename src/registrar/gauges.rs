@@ -85,6 +85,8 @@ pub struct Gauges {
     pub(super) unknown_renewals: Count,
     pub(super) expiries: Count,
     pub(super) revision: AtomicU64,
+    /// Whether the store had never held anything when the server began; not known before it is loaded.
+    pub(super) began_empty: AtomicBool,
     pub(super) pulses: Pulses,
     commits: Mutex<Commits>,
 }

@@ -13,15 +13,16 @@ mod scenario_test;
 mod threads;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
 use crate::access::Authorised;
 use crate::audit::Audit;
-use crate::registry::{Actor, Command, Outcome, Refusal};
+use crate::registry::{Actor, Command, Outcome, Refusal, ServiceName};
 use crate::store::{Loaded, Store, StoreError};
 use crate::view::{LeaseTime, View};
-pub use crate::view::{Listed, Renewed, Standing, Summary};
+pub use crate::view::{Listed, MAX_FEED, Renewed, Seen, Standing, Summary, Taken};
 pub use clock::Clock;
 use core::Job;
 use gauges::Gauges;
@@ -199,6 +200,26 @@ impl Registrar {
     /// One listed instance.
     pub fn instance(&self, service: &str, id: &str) -> Option<Listed> {
         self.0.view.instance(service, id, self.now())
+    }
+
+    /// Whether there was nothing in the store when the server began, and never had been.
+    pub fn began_empty(&self) -> bool {
+        self.0.gauges.began_empty.load(Ordering::Relaxed)
+    }
+
+    /// Keeps changes of who is seen from now on, for the one who keeps a copy.
+    pub fn begin_feed(&self) {
+        self.0.view.begin_feed();
+    }
+
+    /// Takes changes of who is seen, see [`View::take_feed`].
+    pub fn take_feed(&self, limit: usize) -> Option<Taken> {
+        self.0.view.take_feed(limit, self.now())
+    }
+
+    /// The instances of a service whose leases run or are held, in the order of their ids.
+    pub fn seen(&self, service: &ServiceName) -> Vec<Listed> {
+        self.0.view.seen(service, self.now())
     }
 
     /// Whether the registry is loaded whole; it stays so. Takes no lock.

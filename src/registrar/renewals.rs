@@ -1,10 +1,11 @@
 //! Renewals as doors make them: a batch at one moment, counted when it is done.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use super::Renewed;
 use super::gauges::Gauges;
-use crate::registry::Actor;
+use crate::registry::{Actor, Instance};
 use crate::view;
 
 /// A batch of renewals.
@@ -18,6 +19,11 @@ pub struct Renewals<'a> {
 impl<'a> Renewals<'a> {
     pub(super) fn new(leases: view::Renewals<'a>, gauges: &'a Gauges) -> Self {
         Self { leases, renewed: Cell::new(0), unknown: Cell::new(0), gauges }
+    }
+
+    /// The instance as it is listed. Waits for nobody.
+    pub fn instance(&self, service: &str, id: &str) -> Option<&Arc<Instance>> {
+        self.leases.instance(service, id)
     }
 
     /// Renews a lease for its term, if it is the actor's to renew.

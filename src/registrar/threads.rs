@@ -248,6 +248,7 @@ fn run(
     let result = core.load(|| shared.clock.now(), unix_ms, || shared.is_closed());
     let is_loaded = matches!(result, Ok(Some(_)));
     shared.gauges.revision.store(core.revision(), Ordering::Relaxed);
+    shared.gauges.began_empty.store(core.revision() == 0, Ordering::Relaxed);
     loaded(result);
     if !is_loaded {
         return;

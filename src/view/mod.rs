@@ -42,8 +42,8 @@ pub use record::{A, Aaaa, Record, Srv};
 pub use renewals::{Renewals, Renewed};
 use roster::Roster;
 pub use roster::{
-    AnswerSettings, LeaseStart, Listed, Place, Remaining, Settings, Standing, Summary, Tally,
-    field_of, names_of,
+    AnswerSettings, LeaseStart, Listed, MAX_FEED, Place, Remaining, Seen, Settings, Standing,
+    Summary, Taken, Tally, field_of, names_of,
 };
 pub use rrset::{RRset, Run, Turn};
 pub use zones::Zones;
@@ -152,6 +152,21 @@ impl View {
     /// One listed instance.
     pub fn instance(&self, service: &str, id: &str, now: LeaseTime) -> Option<Listed> {
         self.roster.lock().instance(service, id, now)
+    }
+
+    /// Keeps changes of who is seen from now on, for [`take_feed`](Self::take_feed). There is one reader.
+    pub fn begin_feed(&self) {
+        self.roster.lock().begin_feed();
+    }
+
+    /// Takes changes of who is seen, of services with `limit` instances and one service more at a time; `None`: begin anew.
+    pub fn take_feed(&self, limit: usize, now: LeaseTime) -> Option<Taken> {
+        self.roster.lock().take_feed(limit, now)
+    }
+
+    /// The instances of a service that are listed and whose leases run or are held, in the order of their ids.
+    pub fn seen(&self, service: &ServiceName, now: LeaseTime) -> Vec<Listed> {
+        self.roster.lock().seen(service, now)
     }
 
     /// How many there are of what, and whether the global brake holds.

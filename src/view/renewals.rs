@@ -7,7 +7,7 @@ use super::key::{Hashed, Key, Sought};
 use super::lease::{self, LeaseTime, Renewal};
 use super::node::Labelled;
 use super::{MapRef, View, wire};
-use crate::registry::{Actor, LeaseTerm, MAX_ID_OCTETS, MAX_SERVICE_OCTETS};
+use crate::registry::{Actor, Instance, LeaseTerm, MAX_ID_OCTETS, MAX_SERVICE_OCTETS};
 
 /// Cells that are looked up before the first of them is renewed.
 const AHEAD: usize = 16;
@@ -50,6 +50,14 @@ impl View {
 }
 
 impl Renewals<'_> {
+    /// The instance as it is listed; it may be off the list by now.
+    pub fn instance(&self, service: &str, id: &str) -> Option<&Arc<Instance>> {
+        if service.len() > MAX_SERVICE_OCTETS || id.len() > MAX_ID_OCTETS {
+            return None;
+        }
+        self.find(service, id).filter(|cell| !cell.lease.is_dead()).map(|cell| &cell.instance)
+    }
+
     /// Renews a lease for its term, if it is the actor's to renew.
     pub fn renew(&self, service: &str, id: &str, actor: &Actor) -> Renewed {
         if service.len() > MAX_SERVICE_OCTETS || id.len() > MAX_ID_OCTETS {

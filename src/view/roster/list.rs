@@ -62,7 +62,7 @@ pub struct Tally {
 }
 
 impl Listed {
-    fn of(member: &Member, now: LeaseTime) -> Self {
+    pub(super) fn of(member: &Member, now: LeaseTime) -> Self {
         Self {
             instance: member.instance().clone(),
             expires_in_ms: member.cell.lease.remaining_ms(now),

@@ -4,6 +4,7 @@
 //! renewal that finds its lease lapsed revives it; each publishes before it lets go of the lock. The lock is
 //! never held over I/O. Readers of DNS never take it.
 
+mod feed;
 mod judge;
 mod list;
 mod members;
@@ -26,6 +27,8 @@ use super::lease::{LeaseTime, Renewal};
 use super::renewals::cell_key;
 use crate::registry::brake::GlobalBrake;
 use crate::registry::{Instance, InstanceId, ServiceName};
+use feed::Feed;
+pub use feed::{MAX_FEED, Seen, Taken};
 pub use list::{Listed, Place, Remaining, Summary, Tally};
 pub use members::Standing;
 use members::{Count, Lapsed, Member, Members};
@@ -91,6 +94,8 @@ pub struct Roster {
     /// Names that have changed since they were published, and the services they are of.
     drafts: HashMap<Key, (ServiceName, Draft), Hashed>,
     dirty_addresses: BTreeSet<IpAddr>,
+    /// Changes for the one who keeps a copy, once there is one.
+    feed: Option<Feed>,
 }
 
 /// What a listed instance's lease is to be.
@@ -136,10 +141,10 @@ impl Roster {
             if let Some(renewed) = old.cell.lease.kill().filter(|_| same_term) {
                 cell.lease.renew(renewed);
             }
-            self.take_out(maps, &old.cell);
+            self.take_out(maps, &old.cell, now);
             self.leave_addresses(&old.cell);
         }
-        self.put_in(maps, member);
+        self.put_in(maps, member, now);
     }
 
     /// Renews a listed instance for a term; false if there is nothing that can be renewed.
@@ -190,7 +195,7 @@ impl Roster {
     /// What unlisting is, whether by its owner or because its lease is over; the lease is dead already.
     fn retire(&mut self, maps: &Maps, cell: &Arc<Cell>, now: LeaseTime) {
         let instance = &cell.instance;
-        self.take_out(maps, cell);
+        self.take_out(maps, cell, now);
         self.linger_address(cell);
         maps.cells.pin().remove(&cell_key(instance.service.as_str(), instance.id.as_str()));
         let ttl_ms = u64::from(self.settings.of(&instance.service).ttl_secs) * 1000;
@@ -253,13 +258,16 @@ impl Roster {
     }
 
     /// Lists a member. One that is not live keeps its place and time: what waits for them knows it by name.
-    fn put_in(&mut self, maps: &Maps, member: Member) {
+    fn put_in(&mut self, maps: &Maps, member: Member, now: LeaseTime) {
         let cell = member.cell.clone();
         self.enter_addresses(&cell);
         if member.standing() == Standing::Live {
             self.wheel.insert(&cell);
         }
         self.answer(maps, &member, Move::In);
+        if member.is_seen() {
+            self.tell(&member, false, now);
+        }
         let service = cell.instance.service.clone();
         let members = self.services.entry(service.clone()).or_default();
         members.count(&member, &mut self.tally, Count::In);
@@ -271,13 +279,16 @@ impl Roster {
         }
     }
 
-    fn take_out(&mut self, maps: &Maps, cell: &Arc<Cell>) {
+    fn take_out(&mut self, maps: &Maps, cell: &Arc<Cell>, now: LeaseTime) {
         let instance = &cell.instance;
         let Some(members) = self.services.get_mut(&instance.service) else { return };
         if let Some(member) = members.by_id.take(instance.id.as_str()) {
             members.count(&member, &mut self.tally, Count::Out);
             self.tally.services -= usize::from(members.by_id.is_empty());
             self.answer(maps, &member, Move::Out);
+            if member.is_seen() {
+                self.tell(&member, true, now);
+            }
         }
     }
 
@@ -304,6 +315,9 @@ impl Roster {
         members.count(&after, &mut self.tally, Count::In);
         members.by_id.insert(after.clone());
         self.change_standing(maps, &before, &after);
+        if before.is_seen() != after.is_seen() {
+            self.tell(&after, before.is_seen(), now);
+        }
         if before.is_held() != after.is_held() {
             self.publish_label(maps, cell, after.is_held());
         }

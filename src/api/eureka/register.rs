@@ -1,0 +1,156 @@
+//! Registers an instance: under its app's name, and under those of its vip addresses.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+
+use super::kept::Kept;
+use super::mapping::{Registration, With};
+use super::reply::Failure;
+use super::wire::Info;
+use super::write::Format;
+use super::{Context, names};
+use crate::api::guard::unix_ms;
+use crate::api::problem::Problem;
+use crate::registrar::{Listed, Renewed, Standing};
+use crate::registry::{Body, Command, Instance, Invalid, Refusal, Seen, ServiceName};
+
+/// Tries at most: each meets an instance that was changed between look and commit.
+const MAX_TRIES: usize = 8;
+
+/// Registers an instance, or changes what is listed of it.
+pub(super) async fn register(
+    context: &Context,
+    app: &str,
+    info: &Info<'_>,
+) -> Result<StatusCode, Failure> {
+    if !app.eq_ignore_ascii_case(&info.app) {
+        return Err(Invalid::new("app", "must be the app that the path names").into());
+    }
+    let service = names::service("app", &info.app)?;
+    let mut zone_is_tag = true;
+    for _ in 0..MAX_TRIES {
+        let found = context.listed(&service, &info.instance_id)?;
+        let seen = Seen::At(found.as_ref().map(|found| found.revision));
+        // One that has its app here goes before one that has a vip address.
+        let listed = found.filter(|found| Kept::of(found).is_none_or(|it| it.twin_of.is_none()));
+        if let Some(listed) = &listed
+            && !is_to_be_replaced(context, listed, info)?
+        {
+            return keep(context, &service, info);
+        }
+        let with = With {
+            listed: listed.as_deref(),
+            bounds: context.bounds(),
+            mirrored_from: context.mirrored_from.as_deref(),
+            zone_is_tag,
+        };
+        let registration = Registration::new(info, with)?;
+        match carry_out(context, registration, listed.as_deref(), seen).await? {
+            Ok(()) => return Ok(StatusCode::NO_CONTENT),
+            Err(Refusal::Outdated) => {}
+            // Its zone has the name of another instance: it is reached without it.
+            Err(Refusal::TagIsLabel { .. }) if zone_is_tag => zone_is_tag = false,
+            Err(refusal) => return Err(refusal.into()),
+        }
+    }
+    Err(Refusal::Outdated.into())
+}
+
+/// Whether what is listed gives way; an error if it must not.
+fn is_to_be_replaced(
+    context: &Context,
+    listed: &Arc<Instance>,
+    info: &Info<'_>,
+) -> Result<bool, Failure> {
+    let kept = Kept::of(listed);
+    let is_mirrored = kept.as_ref().is_some_and(|kept| kept.mirrored_from.is_some());
+    if context.mirrored_from.is_some() && !is_mirrored {
+        return Err(conflict("is registered here by itself, and no longer copied"));
+    }
+    let Some(kept) = kept else { return Ok(true) };
+    if kept.app != info.app {
+        let app = kept.app;
+        return Err(conflict(&format!(
+            "has the name of one of `{app}`: they are one service here"
+        )));
+    }
+    if info.last_dirty == 0 || info.last_dirty >= kept.dirty {
+        return Ok(true);
+    }
+    match context.from_peer {
+        true => Err(newer(listed)),
+        false => Ok(false),
+    }
+}
+
+/// An older registration is as good as a renewal.
+fn keep(context: &Context, service: &ServiceName, info: &Info<'_>) -> Result<StatusCode, Failure> {
+    let (service, id) = (service.as_str(), &*info.instance_id);
+    let actor = context.api.renewer(&context.asker, service, id)?;
+    match context.api.registrar.renew(service, id, &actor) {
+        Renewed::Renewed(_) => Ok(StatusCode::NO_CONTENT),
+        Renewed::NotYours => Err(context.api.not_yours(&context.asker, service, id).into()),
+        Renewed::Unknown | Renewed::Loading => Err(Problem::loading().into()),
+    }
+}
+
+/// Registers in all places, its app's last, and takes it out of those that it has left.
+async fn carry_out(
+    context: &Context,
+    registration: Registration,
+    listed: Option<&Instance>,
+    seen: Seen,
+) -> Result<Result<(), Refusal>, Failure> {
+    let Registration { mut places, id, declared } = registration;
+    let Some((service, body)) = places.pop() else { return Ok(Ok(())) };
+    let before = listed.and_then(Kept::of).into_iter().flat_map(|before| before.also);
+    let left: Vec<_> = before
+        .filter_map(|one| ServiceName::parse(&one).ok())
+        .filter(|one| !places.iter().any(|(place, _)| place == one))
+        .collect();
+    let register = |service: ServiceName, body: Body, seen: Seen| Command::Register {
+        service,
+        id: id.clone(),
+        body: Box::new(body),
+        declared: Some(declared.clone()),
+        seen,
+    };
+    for (other, body) in places {
+        let there = context.listed(&other, id.as_str())?;
+        if there.as_ref().is_some_and(|there| !is_twin_of(there, &service)) {
+            continue;
+        }
+        let seen = Seen::At(there.map(|there| there.revision));
+        if let Err(refusal) = context.command(register(other, body, seen)).await? {
+            return Ok(Err(refusal));
+        }
+    }
+    if let Err(refusal) = context.command(register(service.clone(), body, seen)).await? {
+        return Ok(Err(refusal));
+    }
+    for other in left {
+        context.deregister_twin(other, &service, &id).await;
+    }
+    Ok(Ok(()))
+}
+
+/// Whether an instance is in its service by a vip address of one that has its app in `service`.
+pub(super) fn is_twin_of(instance: &Instance, service: &ServiceName) -> bool {
+    Kept::of(instance).and_then(|kept| kept.twin_of).is_some_and(|of| of == service.as_str())
+}
+
+/// Our copy of an instance, for a server whose own is older.
+pub(super) fn newer(listed: &Arc<Instance>) -> Failure {
+    let listed = Listed {
+        instance: listed.clone(),
+        expires_in_ms: listed.body.lease.millis(),
+        standing: Standing::Live,
+    };
+    let shown = super::kept::shown(&listed, unix_ms());
+    Failure::Newer(Format::Json.one_instance(&shown.info))
+}
+
+fn conflict(detail: &str) -> Failure {
+    Problem::new(StatusCode::CONFLICT, format!("the instance {detail}")).into()
+}
