@@ -43,7 +43,12 @@ pub struct Authorised {
 impl Authorised {
     /// The server itself, for whom leases that are over speak.
     pub fn server() -> Self {
-        Self { actor: Actor::ANYBODY, by: Asker::server() }
+        Self { actor: Actor::ANYBODY, by: Asker::server(Door::Lease) }
+    }
+
+    /// The server itself, for whom overrides speak whose time is up.
+    pub fn ended_override() -> Self {
+        Self { actor: Actor::ANYBODY, by: Asker::server(Door::Override) }
     }
 
     /// On whose behalf the registry acts.

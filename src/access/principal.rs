@@ -121,6 +121,8 @@ pub enum Door {
     Udp,
     /// None: the server itself, when a lease is over.
     Lease,
+    /// None: the server itself, when an override's time is up.
+    Override,
 }
 
 impl Door {
@@ -131,6 +133,7 @@ impl Door {
             Self::Eureka => "eureka",
             Self::Udp => "udp",
             Self::Lease => "lease",
+            Self::Override => "override",
         }
     }
 }
@@ -168,9 +171,9 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// The server itself, for whom a lease that is over speaks.
-    pub fn server() -> Self {
-        Self { principal: Principal::anonymous(), door: Door::Lease, source: Source::Server }
+    /// The server itself, for whom a lease that is over speaks, or an override whose time is up.
+    pub fn server(door: Door) -> Self {
+        Self { principal: Principal::anonymous(), door, source: Source::Server }
     }
 }
 

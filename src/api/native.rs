@@ -12,8 +12,10 @@ use response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::guard::Peer;
-use super::native_body::{Declaration, MAX_RENEWALS_OCTETS, Registration, Renewals, Text};
+use super::guard::{Peer, unix_ms};
+use super::native_body::{
+    Declaration, MAX_RENEWALS_OCTETS, OverrideBody, Registration, Renewals, Text,
+};
 use super::native_list::{
     InstanceView, PageQuery, RegisteredView, ServiceView, ServicesView, SummaryView,
     percent_encoded,
@@ -22,7 +24,7 @@ use super::problem::Problem;
 use super::{Api, Body, Json, json};
 use crate::access::Asker;
 use crate::registrar::Renewed;
-use crate::registry::{Command, InstanceId, Override, Refusal, ServiceName};
+use crate::registry::{Command, InstanceId, Refusal, ServiceName};
 
 const SERVICES: &str = "/api/v1/services";
 
@@ -98,9 +100,9 @@ async fn set_override(
     State(api): Call,
     caller: Caller,
     Named { service, id }: Named,
-    Json(declaration): Json<Declaration>,
+    Json(wanted): Json<OverrideBody>,
 ) -> Result<Response, Problem> {
-    let override_ = Some(Override::endless(declaration.resolve()?));
+    let override_ = Some(wanted.resolve(unix_ms())?);
     let command = Command::Override { service: service.clone(), id: id.clone(), override_ };
     amend(&api, &caller, command, &service, &id).await
 }

@@ -9,7 +9,7 @@ use super::json::{Members, or_null};
 use super::problem::{Problem, shown};
 use crate::config::{Config, Lease};
 use crate::registry::{
-    Body, Declared, Invalid, LeaseTerm, Origin, PortName, Protocol, State, Tag, Texts,
+    Body, Declared, Invalid, LeaseTerm, Origin, Override, PortName, Protocol, State, Tag, Texts,
 };
 
 /// Renewals that one request may hold: a host's worth, done in a few milliseconds.
@@ -41,6 +41,18 @@ pub(super) struct Registration {
 pub(super) struct Declaration {
     state: String,
     reason: Option<String>,
+}
+
+/// The longest time after which an override ends by itself, in seconds: 30 days. What has to last longer has no end.
+pub(super) const MAX_OVERRIDE_SECS: u32 = 2_592_000;
+
+/// What an override may say.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OverrideBody {
+    state: String,
+    reason: Option<String>,
+    expires_in_secs: Option<i64>,
 }
 
 /// Leases to renew: service and id of each.
@@ -98,6 +110,29 @@ impl Registration {
 impl Declaration {
     pub(super) fn resolve(self) -> Result<Declared, Invalid> {
         Declared::parse(State::parse(&self.state)?, self.reason.as_deref().unwrap_or_default())
+    }
+}
+
+impl OverrideBody {
+    pub(super) fn resolve(self, now_unix_ms: u64) -> Result<Override, Invalid> {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        let declared = Declared::parse(State::parse(&self.state)?, reason)?;
+        let until_unix_ms =
+            self.expires_in_secs.map(|secs| end_of(secs, now_unix_ms)).transpose()?;
+        Ok(Override { declared, until_unix_ms })
+    }
+}
+
+/// When an override ends that lasts so many seconds.
+pub(super) fn end_of(secs: i64, now_unix_ms: u64) -> Result<u64, Invalid> {
+    match u32::try_from(secs) {
+        Ok(secs) if (1..=MAX_OVERRIDE_SECS).contains(&secs) => {
+            Ok(now_unix_ms.saturating_add(u64::from(secs) * 1000))
+        }
+        _ => {
+            let reason = format!("{secs} must be 1 to {MAX_OVERRIDE_SECS}, or left out for no end");
+            Err(Invalid::new("expires_in_secs", reason))
+        }
     }
 }
 

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::guard::unix_ms;
 use super::problem::Problem;
 use crate::config::Config;
 use crate::registrar::{Committed, Listed, Standing, Summary};
-use crate::registry::{Declared, Instance};
+use crate::registry::{Instance, Override};
 
 /// Items of a page at most, and if the request names no number.
 pub const MAX_PAGE: usize = 1000;
@@ -132,7 +133,7 @@ pub(super) struct InstanceView<'a> {
     meta: Vec<(&'a str, &'a str)>,
     state: &'static str,
     state_reason: &'a str,
-    r#override: Option<DeclaredView<'a>>,
+    r#override: Option<OverrideView<'a>>,
     health: &'static str,
     answering: bool,
     why: String,
@@ -148,14 +149,17 @@ pub(super) struct InstanceView<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct DeclaredView<'a> {
+struct OverrideView<'a> {
     state: &'static str,
     reason: &'a str,
+    /// Until it ends by itself; null: somebody has to end it.
+    expires_in_ms: Option<u64>,
 }
 
-impl<'a> DeclaredView<'a> {
-    fn new(declared: &'a Declared) -> Self {
-        Self { state: declared.state.as_str(), reason: &declared.reason }
+impl<'a> OverrideView<'a> {
+    fn new(set: &'a Override, now_unix_ms: u64) -> Self {
+        let expires_in_ms = set.until_unix_ms.map(|until| until.saturating_sub(now_unix_ms));
+        Self { state: set.declared.state.as_str(), reason: &set.declared.reason, expires_in_ms }
     }
 }
 
@@ -185,7 +189,7 @@ impl<'a> InstanceView<'a> {
             meta: body.texts.meta().collect(),
             state: instance.declared.state.as_str(),
             state_reason: &instance.declared.reason,
-            r#override: instance.override_.as_deref().map(|set| DeclaredView::new(&set.declared)),
+            r#override: instance.override_.as_deref().map(|set| OverrideView::new(set, unix_ms())),
             // There are no active checks yet.
             health: "unchecked",
             answering,
@@ -249,7 +253,7 @@ impl<'a> SummaryView<'a> {
 mod tests {
     use super::super::tests::{config, instance};
     use super::*;
-    use crate::registry::{Outcome, Override, State};
+    use crate::registry::{Declared, Outcome, State};
 
     #[test]
     fn an_instance_is_shown_whole() {
@@ -271,7 +275,7 @@ mod tests {
                 r#""port":8080,"protocol":"tcp","ports":{"metrics":9090},"lease_secs":30,"#,
                 r#""expires_in_ms":28000,"tags":["blue"],"version":"2.1.0","weight":1,"#,
                 r#""priority":0,"meta":{"a":"1"},"state":"draining","state_reason":"deploy 42","#,
-                r#""override":{"state":"down","reason":"broken disk"},"health":"unchecked","#,
+                r#""override":{"state":"down","reason":"broken disk","expires_in_ms":null},"health":"unchecked","#,
                 r#""answering":false,"why":"its override says down","standing":"suspect","origin":"native","#,
                 r#""registered_unix_ms":1,"changed_unix_ms":2,"revision":3}"#
             )

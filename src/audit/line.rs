@@ -62,6 +62,9 @@ struct Over<'a> {
     state: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     reason: &'a str,
+    /// When it ends by itself, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
 }
 
 /// Adds an entry to `out` as a line with its end; nothing for what is no entry.
@@ -167,10 +170,13 @@ fn state(instance: &Instance) -> State<'_> {
         meta_keys: body.texts.meta().map(|(key, _)| key).collect(),
         state: instance.declared.state.as_str(),
         reason: &instance.declared.reason,
-        r#override: instance
-            .override_
-            .as_deref()
-            .map(|set| Over { state: set.declared.state.as_str(), reason: &set.declared.reason }),
+        r#override: instance.override_.as_deref().map(|set| Over {
+            state: set.declared.state.as_str(),
+            reason: &set.declared.reason,
+            until: set
+                .until_unix_ms
+                .map(|ms| shown(SystemTime::UNIX_EPOCH + Duration::from_millis(ms))),
+        }),
         owner: instance.owner.name(),
     }
 }

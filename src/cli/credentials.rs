@@ -85,7 +85,8 @@ struct Create {
 /// As the server has it: a hundred years.
 const MAX_SPAN: Duration = Duration::from_secs(3_155_760_000);
 
-fn span(text: &str) -> Result<Duration, String> {
+/// A span of time as people write it.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(span) if span > MAX_SPAN => Err("must be a hundred years at most".into()),
         Ok(span) if span >= Duration::from_secs(1) => Ok(span),

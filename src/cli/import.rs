@@ -13,7 +13,6 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::sidecar::messages::Declared;
 use crate::sidecar::{Client, ClientError};
 
 use super::connect::Connect;
@@ -202,7 +201,7 @@ impl Import {
 /// Registers a line's instance; whether it was new.
 async fn register(client: &Client, line: &Line) -> Result<bool, ClientError> {
     let (service, id) = (&*line.service, &*line.id);
-    let Some(Declared { state, reason }) = &line.override_ else {
+    let Some(set) = &line.override_ else {
         let registered = client.register(service, id, &line.registration(line.state)).await?;
         // One that was listed keeps the reason and the override that it had.
         if !registered.created || !line.state_reason.is_empty() {
@@ -214,8 +213,8 @@ async fn register(client: &Client, line: &Line) -> Result<bool, ClientError> {
         return Ok(registered.created);
     };
     // It begins in the state that counts in the end, then gets the override, and the owner's state below it.
-    let registered = client.register(service, id, &line.registration(*state)).await?;
-    client.set_override(service, id, *state, reason).await?;
+    let registered = client.register(service, id, &line.registration(set.state)).await?;
+    client.set_override(service, id, set).await?;
     client.declare(service, id, line.state, &line.state_reason).await?;
     Ok(registered.created)
 }

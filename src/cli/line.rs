@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sidecar::messages::{Declared, Lease, Listed, Protocol, Registration, State, given};
+use crate::sidecar::messages::{Lease, Listed, Override, Protocol, Registration, State, given};
 
 /// One instance. Its label, times, revision and health are not part of it: they are made anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub(super) struct Line {
     #[serde(default)]
     pub(super) state_reason: String,
     #[serde(rename = "override")]
-    pub(super) override_: Option<Declared>,
+    pub(super) override_: Option<Override>,
 }
 
 fn up() -> State {
@@ -91,7 +91,7 @@ impl From<Listed> for Line {
             meta: listed.meta,
             state: listed.state,
             state_reason: listed.state_reason.unwrap_or_default(),
-            override_: listed.override_,
+            override_: listed.override_.map(Into::into),
         }
     }
 }

@@ -196,7 +196,9 @@ fn details(listed: &Listed) -> Table<2> {
     line("lease", lease);
     line("state", with_reason(&listed.state.to_string(), listed.state_reason.as_deref()));
     if let Some(over) = &listed.override_ {
-        line("override", with_reason(&over.state.to_string(), Some(&over.reason)));
+        let ends = over.expires_in_ms.map(|ms| format!(" for {} more", duration(ms)));
+        let state = format!("{}{}", over.state, ends.unwrap_or_default());
+        line("override", with_reason(&state, Some(&over.reason)));
     }
     line("address", addresses(listed));
     line("protocol", listed.protocol.to_string());

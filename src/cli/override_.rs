@@ -1,10 +1,13 @@
 //! `rollcall override`: sets an operator's state above the owner's, or ends that.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::sidecar::messages::State;
+use crate::sidecar::messages::{Override, State};
 
 use super::connect::Connect;
+use super::credentials::span;
 use super::failure::Failure;
 use super::output;
 
@@ -21,6 +24,9 @@ pub(super) struct Args {
     /// Why: shown in `list`
     #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
+    /// End it by itself after so long, such as `10m`, at most 30 days; else somebody has to end it
+    #[arg(long = "for", value_name = "TIME", value_parser = span, conflicts_with = "clear")]
+    span: Option<Duration>,
     /// End the override: the owner's state counts again
     #[arg(long)]
     clear: bool,
@@ -28,7 +34,7 @@ pub(super) struct Args {
 
 /// Sets or ends it.
 pub(super) async fn run(connect: &Connect, args: Args) -> Result<(), Failure> {
-    let Args { service, id, state, reason, .. } = args;
+    let Args { service, id, state, reason, span, .. } = args;
     let client = connect.client()?;
     let Some(state) = state else {
         client.clear_override(&service, &id).await?;
@@ -36,10 +42,14 @@ pub(super) async fn run(connect: &Connect, args: Args) -> Result<(), Failure> {
         let text = format!("{service}/{id} has no override: its owner's state counts");
         return output::result(connect.json, &value, &text);
     };
-    client.set_override(&service, &id, state, &reason).await?;
-    let override_ = json!({ "state": state, "reason": reason });
-    let value = json!({ "service": service, "id": id, "override": override_ });
-    let text =
-        format!("{service}/{id} is {state} until `rollcall override {service} {id} --clear`");
+    let set = Override { state, reason, expires_in_secs: span.map(|span| span.as_secs()) };
+    client.set_override(&service, &id, &set).await?;
+    let value = json!({ "service": service, "id": id, "override": set });
+    let until = format!("until `rollcall override {service} {id} --clear`");
+    let until = match span {
+        Some(span) => format!("for {}, or {until}", humantime::format_duration(span)),
+        None => until,
+    };
+    let text = format!("{service}/{id} is {state} {until}");
     output::result(connect.json, &value, &text)
 }

@@ -20,6 +20,8 @@ use crate::view::{Cell, LeaseStart, LeaseTime, View, field_of, names_of};
 
 /// Serials that are reserved ahead: much moves the serial without a commit, and none that was shown may come again.
 const SERIALS_AHEAD: u32 = 65_536;
+/// Overrides whose time is up that one commit ends at most, for the same reason.
+const ENDED_OVERRIDES: usize = 4_096;
 /// Removals that one commit takes at most, so that commands do not wait for all that a mass expiry owes.
 const OWED_A_COMMIT: usize = 4_096;
 
@@ -119,7 +121,15 @@ impl Core {
             self.forget(cell, began);
         }
         let mut changes = Vec::new();
-        let decided = jobs.into_iter().map(|job| self.decide(job, began, &mut changes)).collect();
+        let ended = self.registry.ended_overrides(began.unix_ms, ENDED_OVERRIDES).into_iter();
+        // Before what people ask for now: who sets one anew means to keep it.
+        let ended = ended.map(|command| Job {
+            command,
+            by: Authorised::ended_override(),
+            ack: Box::new(|_| ()),
+        });
+        let jobs = ended.chain(jobs);
+        let decided = jobs.map(|job| self.decide(job, began, &mut changes)).collect();
         let committed = self.commit(&changes, &[]);
         if let Err(reason) = committed {
             self.registry.undo(&changes);
@@ -151,6 +161,14 @@ impl Core {
     /// The registry's revision.
     pub fn revision(&self) -> u64 {
         self.registry.revision()
+    }
+
+    /// How long it is until the next override ends by itself, in milliseconds. After a failed commit it is no less than
+    /// `retry_ms`: those whose time is up wait for the disk.
+    pub fn next_override_end(&self, now_unix_ms: u64, retry_ms: u64) -> Option<u64> {
+        let left = self.registry.next_override_end()?.saturating_sub(now_unix_ms);
+        let failed = self.gauges.commits().unavailable.is_some();
+        Some(if failed { left.max(retry_ms) } else { left })
     }
 
     /// Whether removals wait for the disk.

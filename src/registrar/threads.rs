@@ -259,6 +259,9 @@ fn run(
         // clients ask next comes into this one: half as many commits. A free core is not given up.
         std::thread::yield_now();
         let wait = if core.owes() { RETRY } else { LOOK_AROUND };
+        let retry_ms = u64::try_from(RETRY.as_millis()).unwrap_or(u64::MAX);
+        let override_ends = core.next_override_end(shared.now().unix_ms, retry_ms);
+        let wait = override_ends.map_or(wait, |ms| wait.min(Duration::from_millis(ms)));
         let until = flush.next.min(Instant::now() + wait);
         let taken = shared.gauges.pulses.waiting(|| shared.take(until));
         let Some(taken) = taken else { return };

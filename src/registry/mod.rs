@@ -15,7 +15,7 @@ mod owner;
 mod packed;
 mod service;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use claims::Released;
@@ -50,6 +50,8 @@ pub struct Registry {
     reserved_ms: u64,
     /// How many instances each owner has; nobody's are not counted.
     owned: HashMap<Owner, u32, Hashing>,
+    /// Overrides that end by themselves: when, in milliseconds since 1970 UTC, and whose.
+    ends: BTreeSet<(u64, ServiceName, InstanceId)>,
 }
 
 impl Registry {
@@ -105,6 +107,22 @@ impl Registry {
     /// Goes on counting from `revision`, if that is further.
     pub fn advance_to(&mut self, revision: u64) {
         self.revision = self.revision.max(revision);
+    }
+
+    /// When the next override ends by itself: milliseconds since 1970 UTC.
+    pub fn next_override_end(&self) -> Option<u64> {
+        self.ends.first().map(|(until, _, _)| *until)
+    }
+
+    /// The commands that end overrides whose time is up, at most `limit`.
+    pub fn ended_overrides(&self, now_unix_ms: u64, limit: usize) -> Vec<Command> {
+        let ended = self.ends.iter().take_while(|(until, _, _)| *until <= now_unix_ms).take(limit);
+        let end = |(_, service, id): &(u64, ServiceName, InstanceId)| Command::Override {
+            service: service.clone(),
+            id: id.clone(),
+            override_: None,
+        };
+        ended.map(end).collect()
     }
 
     /// Decides and applies one command on behalf of `actor`; `now_unix_ms` is the time of day since 1970 UTC.
@@ -311,6 +329,9 @@ impl Registry {
         {
             service.remove(before);
             self.instances -= 1;
+            if let Some(end) = end_of_override(before) {
+                self.ends.remove(&end);
+            }
             if service.is_empty() && after.is_none() {
                 self.services.remove(&before.service);
             }
@@ -320,6 +341,7 @@ impl Registry {
             if after.owner != Owner::NOBODY {
                 *self.owned.entry(after.owner).or_default() += 1;
             }
+            self.ends.extend(end_of_override(&after));
             self.services.entry(after.service.clone()).or_default().insert(after);
             self.instances += 1;
         }
@@ -333,6 +355,12 @@ impl Registry {
             }
         }
     }
+}
+
+/// When an instance's override ends by itself, if it does.
+fn end_of_override(instance: &Instance) -> Option<(u64, ServiceName, InstanceId)> {
+    let until = instance.override_.as_deref()?.until_unix_ms?;
+    Some((until, instance.service.clone(), instance.id.clone()))
 }
 
 /// A registration that is being decided on.

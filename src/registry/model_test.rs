@@ -207,7 +207,10 @@ fn command(op: &Op) -> Command {
             declared: declared(*state),
         },
         Op::Override { service, id, state } => {
-            let override_ = state.map(declared).map(Override::endless);
+            // Every other one ends by itself.
+            let until_unix_ms = (id % 2 == 0).then_some(1_000 + *id as u64);
+            let override_ =
+                state.map(|state| Override { declared: declared(state), until_unix_ms });
             Command::Override { service: name(*service), id: instance(*id), override_ }
         }
         Op::Deregister { service, id } => {
@@ -219,10 +222,12 @@ fn command(op: &Op) -> Command {
 }
 
 fn contents(registry: &Registry) -> Model {
-    let mut rows = BTreeMap::new();
+    let (mut rows, mut ending) = (BTreeMap::new(), 0);
     for instance in
         SERVICES.iter().flat_map(|s| registry.instances(&ServiceName::parse(s).unwrap()))
     {
+        let override_ = instance.override_.as_deref();
+        ending += usize::from(override_.is_some_and(|set| set.until_unix_ms.is_some()));
         let row = Row {
             label: instance.label.to_string(),
             port: instance.body.port,
@@ -235,6 +240,7 @@ fn contents(registry: &Registry) -> Model {
         rows.insert((instance.service.to_string(), instance.id.to_string()), row);
     }
     assert_eq!(rows.len(), registry.len());
+    assert_eq!(registry.ended_overrides(u64::MAX, usize::MAX).len(), ending);
     Model { rows, revision: registry.revision() }
 }
 

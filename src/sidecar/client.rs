@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::error::ClientError;
 use super::http::{CALL_TIMEOUT, Http, Reply, Trouble};
 use super::messages::{
-    CacheFlushed, CacheStats, Creation, Declared, Issued, Listed, Page, Principal, Registered,
-    Registration, Renewed, RenewedMany, State, Summary,
+    CacheFlushed, CacheStats, Creation, Declared, Issued, Listed, Override, Page, Principal,
+    Registered, Registration, Renewed, RenewedMany, State, Summary,
 };
 use super::trust::{self, TlsFiles};
 use super::url::{Server, segment};
@@ -111,18 +111,17 @@ impl Client {
 
     /// Declares the owner's state.
     pub async fn declare(&self, service: &str, id: &str, state: State, reason: &str) -> Result<()> {
-        self.put_state(service, id, "state", state, reason).await
+        let path = instance_path(service, id)? + "/state";
+        let body = json(&Declared { state, reason: reason.to_owned() })?;
+        let reply = self.call(Method::PUT, &path, Some(body)).await;
+        reply.map(drop).map_err(|error| name_instance(error, service, id))
     }
 
     /// Sets an operator's state above the owner's.
-    pub async fn set_override(
-        &self,
-        service: &str,
-        id: &str,
-        state: State,
-        reason: &str,
-    ) -> Result<()> {
-        self.put_state(service, id, "override", state, reason).await
+    pub async fn set_override(&self, service: &str, id: &str, set: &Override) -> Result<()> {
+        let path = instance_path(service, id)? + "/override";
+        let reply = self.call(Method::PUT, &path, Some(json(set)?)).await;
+        reply.map(drop).map_err(|error| name_instance(error, service, id))
     }
 
     /// Ends an operator's override.
@@ -211,20 +210,6 @@ impl Client {
         let path = instance_path(service, id)?;
         let reply = self.call(Method::GET, &path, None).await;
         self.read(&reply.map_err(|error| name_instance(error, service, id))?)
-    }
-
-    async fn put_state(
-        &self,
-        service: &str,
-        id: &str,
-        what: &str,
-        state: State,
-        reason: &str,
-    ) -> Result<()> {
-        let path = format!("{}/{what}", instance_path(service, id)?);
-        let body = json(&Declared { state, reason: reason.to_owned() })?;
-        let reply = self.call(Method::PUT, &path, Some(body)).await;
-        reply.map(drop).map_err(|error| name_instance(error, service, id))
     }
 
     /// Makes a call; a reply that is no success is an error.

@@ -139,7 +139,7 @@ pub struct Registration {
     pub state: Option<State>,
 }
 
-/// The body of a declared state or an override.
+/// The body of a declared state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Declared {
@@ -148,6 +148,42 @@ pub struct Declared {
     /// Why.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+}
+
+/// The body of an override.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Override {
+    /// The state.
+    pub state: State,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Seconds after which it ends by itself; none: somebody has to end it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_secs: Option<u64>,
+}
+
+/// An override as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedOverride {
+    /// The state.
+    pub state: State,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+    /// Milliseconds until it ends by itself; none: somebody has to end it.
+    #[serde(default)]
+    pub expires_in_ms: Option<u64>,
+}
+
+impl From<ListedOverride> for Override {
+    /// What is left of it: a second at least, for who sets it anew.
+    fn from(listed: ListedOverride) -> Self {
+        let ListedOverride { state, reason, expires_in_ms } = listed;
+        let expires_in_secs = expires_in_ms.map(|ms| ms.div_ceil(1000).max(1));
+        Self { state, reason, expires_in_secs }
+    }
 }
 
 /// The reply to a registration.
@@ -248,7 +284,7 @@ pub struct Listed {
     pub state_reason: Option<String>,
     /// What an operator declares above it.
     #[serde(default, rename = "override")]
-    pub override_: Option<Declared>,
+    pub override_: Option<ListedOverride>,
     /// Whether it is in the answers now.
     pub answering: bool,
     /// Why, or why not.

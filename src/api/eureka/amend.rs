@@ -11,6 +11,7 @@ use super::reply::{Failure, NOT_LISTED};
 use super::wire::Status;
 use super::{Context, names};
 use crate::api::guard::unix_ms;
+use crate::api::native_body::end_of;
 use crate::api::problem::Problem;
 use crate::registrar::Renewed;
 use crate::registry::{
@@ -18,8 +19,6 @@ use crate::registry::{
     Texts,
 };
 
-/// The longest time after which an override ends by itself, in seconds: 30 days.
-const MAX_OVERRIDE_SECS: u32 = 2_592_000;
 /// Tries at most of a change of metadata: each meets an instance that was changed between look and commit.
 const MAX_TRIES: usize = 8;
 
@@ -135,16 +134,8 @@ pub(super) async fn set_status(
     if ends {
         return override_all(context, found, None).await;
     }
-    let until_unix_ms = match change.expires_in_secs {
-        None => None,
-        Some(Some(secs)) if (1..=MAX_OVERRIDE_SECS).contains(&secs) => {
-            Some(unix_ms().saturating_add(u64::from(secs) * 1000))
-        }
-        Some(_) => {
-            let reason = format!("must be 1 to {MAX_OVERRIDE_SECS}");
-            return Err(Invalid::new("expires_in_secs", reason).into());
-        }
-    };
+    let secs = change.expires_in_secs.map(|secs| secs.map_or(-1, i64::from));
+    let until_unix_ms = secs.map(|secs| end_of(secs, unix_ms())).transpose()?;
     let declared = declared(status, change.reason.as_deref())?;
     override_all(context, found, Some(Override { declared, until_unix_ms })).await
 }
