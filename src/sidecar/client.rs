@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use hyper::header::HeaderValue;
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode, Uri};
 use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::error::ClientError;
 use super::http::{CALL_TIMEOUT, Http, Reply, Trouble};
@@ -145,6 +146,36 @@ impl Client {
         reply.map(drop).map_err(|error| name_service(error, service))
     }
 
+    /// Hands on what a registry says that is copied from; a code for each item.
+    pub async fn replicate(&self, items: &[Value], mirrored_from: &str) -> Result<Vec<u16>> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            replication_list: &'a [Value],
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answers {
+            response_list: Vec<Answer>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            status_code: u16,
+        }
+        let from = HeaderValue::from_str(mirrored_from)
+            .map_err(|_| ClientError::Usage(format!("`{mirrored_from}` cannot be sent")))?;
+        let headers = [(HeaderName::from_static("x-rollcall-mirrored-from"), from)];
+        let body = Some(json(&Body { replication_list: items })?);
+        let path = "/eureka/peerreplication/batch/";
+        let reply = self.call_with(Method::POST, path, &headers, body).await;
+        let answers: Answers = self.read(&reply.map_err(|error| self.not_ours(error))?)?;
+        match answers.response_list.len() == items.len() {
+            true => Ok(answers.response_list.iter().map(|answer| answer.status_code).collect()),
+            false => Err(self.bad_reply("it has not answered each item".to_owned())),
+        }
+    }
+
     /// What is in the cache of upstream answers.
     pub async fn cache_stats(&self) -> Result<CacheStats> {
         self.read(&self.call(Method::GET, "/api/v1/cache", None).await?)
@@ -214,6 +245,17 @@ impl Client {
 
     /// Makes a call; a reply that is no success is an error.
     async fn call(&self, method: Method, path: &str, json: Option<Vec<u8>>) -> Result<Reply> {
+        self.call_with(method, path, &[], json).await
+    }
+
+    /// The same, with headers.
+    async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(HeaderName, HeaderValue)],
+        json: Option<Vec<u8>>,
+    ) -> Result<Reply> {
         let base = match &self.server {
             Server::Url(base) => base,
             // Whatever a unix socket leads to calls itself so.
@@ -221,7 +263,9 @@ impl Client {
         };
         let url = format!("{base}{path}");
         let uri: Uri = url.parse().map_err(|_| ClientError::Usage(format!("`{url}` is no URL")))?;
-        let reply = self.http.call(method, uri, self.token.as_ref(), json).await;
+        let token = self.token.clone().map(|token| (AUTHORIZATION, token));
+        let headers: Vec<_> = headers.iter().cloned().chain(token).collect();
+        let reply = self.http.call(method, uri, &headers, json).await;
         let reply = reply.map_err(|trouble| self.unreachable(trouble))?;
         match reply.status.is_success() {
             true => Ok(reply),

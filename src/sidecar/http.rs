@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
@@ -86,7 +86,7 @@ impl Http {
         &self,
         method: Method,
         uri: Uri,
-        token: Option<&HeaderValue>,
+        headers: &[(HeaderName, HeaderValue)],
         json: Option<Vec<u8>>,
     ) -> Result<Reply, Trouble> {
         let mut request = Request::builder()
@@ -94,8 +94,8 @@ impl Http {
             .uri(uri)
             .header(USER_AGENT, AGENT)
             .header(ACCEPT, "application/json, application/problem+json");
-        if let Some(token) = token {
-            request = request.header(AUTHORIZATION, token.clone());
+        for (name, value) in headers {
+            request = request.header(name, value.clone());
         }
         if json.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");

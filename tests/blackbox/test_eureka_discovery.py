@@ -76,7 +76,7 @@ def test_names_answer_in_every_zone(server):
 def test_the_python_client_finds_its_servers(server):
     found = run([sys.executable, "-c", PYTHON], server, "svc.internal", "us-east-1")
     assert set(found) == {"us-east-1c", "us-east-1d"}
-    assert found["us-east-1c"] == ["http://eureka-1.example/eureka", "http://eureka-2.example/eureka"]
+    assert found["us-east-1c"] == [f"http://eureka-{n}.example/eureka/v2" for n in (1, 2)]
     found = run([sys.executable, "-c", PYTHON], server, "svc.internal", "eu")
     assert found == {"eu-a": ["http://eureka.example:8761/eureka"]}
 
@@ -94,7 +94,7 @@ def test_a_reload_changes_them_and_their_names_are_taken(server):
     server.config["eureka"]["regions"] = {}
     server.configure({"eureka": {"regions": {"r": {"z": ["h.example"]}}}})
     server.signal(1)
-    server.wait_log("configuration", after=before)
+    server.wait_log("reloaded", after=before)
     assert strings(server, "txt.z.svc.internal.") == ["h.example"]
     assert server.dns.ask("txt.us-east-1.svc.internal.", "TXT").rcode == "NXDOMAIN"
     server.api.register("us-east-1", "txt")

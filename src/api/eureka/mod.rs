@@ -46,6 +46,7 @@ use crate::config::Lease;
 use crate::registry::{Command, Instance, InstanceId, Refusal, ServiceName};
 
 pub(super) use call::is_eureka;
+pub(super) use kept::mirrored_from;
 
 /// Another server says so of itself.
 const FROM_PEER: &str = "x-netflix-discovery-replication";
