@@ -159,7 +159,7 @@ impl Copy {
         match held.standing {
             // It may be listed here from before.
             Standing::Wanted | Standing::Copied => {
-                (held.standing, held.due) = (Standing::Gone, now)
+                (held.standing, held.due) = (Standing::Gone, now);
             }
             Standing::OfItself | Standing::Refused => drop(self.held.remove(name)),
             Standing::Gone => {}

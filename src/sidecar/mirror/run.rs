@@ -285,7 +285,7 @@ impl Mirror {
                 note(&format!("{app}/{id} is registered here by itself, or its name is another's"));
             }
             Answer::Refused => {
-                note(&format!("{app}/{id} was refused ({code}): see the server's log"))
+                note(&format!("{app}/{id} was refused ({code}): see the server's log"));
             }
             _ => {}
         }
