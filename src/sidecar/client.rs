@@ -146,8 +146,13 @@ impl Client {
         reply.map(drop).map_err(|error| name_service(error, service))
     }
 
-    /// Hands on what a registry says that is copied from; a code for each item.
-    pub async fn replicate(&self, items: &[Value], mirrored_from: &str) -> Result<Vec<u16>> {
+    /// Hands on what a registry says that is copied from; a code for each item, and why it was
+    /// refused if it was.
+    pub async fn replicate(
+        &self,
+        items: &[Value],
+        mirrored_from: &str,
+    ) -> Result<Vec<(u16, String)>> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Body<'a> {
@@ -162,6 +167,8 @@ impl Client {
         #[serde(rename_all = "camelCase")]
         struct Answer {
             status_code: u16,
+            #[serde(default)]
+            detail: String,
         }
         let from = HeaderValue::from_str(mirrored_from)
             .map_err(|_| ClientError::Usage(format!("`{mirrored_from}` cannot be sent")))?;
@@ -171,7 +178,11 @@ impl Client {
         let reply = self.call_with(Method::POST, path, &headers, body).await;
         let answers: Answers = self.read(&reply.map_err(|error| self.not_ours(error))?)?;
         match answers.response_list.len() == items.len() {
-            true => Ok(answers.response_list.iter().map(|answer| answer.status_code).collect()),
+            true => Ok(answers
+                .response_list
+                .into_iter()
+                .map(|answer| (answer.status_code, answer.detail))
+                .collect()),
             false => Err(self.bad_reply("it has not answered each item".to_owned())),
         }
     }

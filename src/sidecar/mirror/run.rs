@@ -257,8 +257,8 @@ impl Mirror {
                 if std::mem::take(&mut self.in_trouble) {
                     note(&format!("{} takes what is copied again", self.options.server.server()));
                 }
-                for (item, code) in sent.iter().zip(answers) {
-                    self.answered(item, code, now);
+                for (item, (code, detail)) in sent.iter().zip(answers) {
+                    self.answered(item, code, &detail, now);
                 }
             }
             Err(error) => {
@@ -271,7 +271,7 @@ impl Mirror {
         }
     }
 
-    fn answered(&mut self, item: &Item, code: u16, now: u64) {
+    fn answered(&mut self, item: &Item, code: u16, detail: &str, now: u64) {
         let answer = match code {
             200..=299 => Answer::Done,
             404 => Answer::NotListed,
@@ -282,10 +282,10 @@ impl Mirror {
         let (app, id) = &item.name;
         match answer {
             Answer::OfItself if item.action == Action::Register => {
-                note(&format!("{app}/{id} is registered here by itself, or its name is another's"));
+                note(&format!("{app}/{id} is registered here by itself, and no longer copied"));
             }
             Answer::Refused => {
-                note(&format!("{app}/{id} was refused ({code}): see the server's log"));
+                note(&format!("{app}/{id} was refused ({code}): {detail}"));
             }
             _ => {}
         }
