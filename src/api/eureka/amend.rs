@@ -33,7 +33,9 @@ pub(super) fn renew(context: &Context, named: &Named, stamp: Stamp) -> Result<St
     let kept = listed.and_then(|listed| Kept::of(listed));
     if let (Some(listed), Some(kept)) = (listed, &kept) {
         let is_newer = kept.dirty != 0 && stamp.last_dirty > kept.dirty;
-        if !is_app(kept, named) || is_newer || stamp.is_unknown {
+        // Whoever renews a copy has come over, and registers: else its end at the other server would be its end here.
+        let comes_over = kept.mirrored_from.is_some() && context.mirrored_from.is_none();
+        if !is_app(kept, named) || is_newer || stamp.is_unknown || comes_over {
             return Err(NOT_LISTED);
         }
         if context.from_peer && stamp.last_dirty != 0 && stamp.last_dirty < kept.dirty {
@@ -64,7 +66,7 @@ pub(super) fn renew(context: &Context, named: &Named, stamp: Stamp) -> Result<St
 
 /// Whether what is kept is of the app that was named; several apps may be one service.
 fn is_app(kept: &Kept<'_>, named: &Named) -> bool {
-    kept.twin_of.is_none() && kept.app.eq_ignore_ascii_case(&named.app)
+    kept.twin_of.is_none() && names::is_same_app(&kept.app, &named.app)
 }
 
 /// Who copies may touch only what is a copy still.

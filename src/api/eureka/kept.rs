@@ -101,11 +101,11 @@ impl<'a> Kept<'a> {
         serde_json::from_str(instance.body.origin.kept_by(DOOR)?).ok()
     }
 
-    /// As an instance's origin; the error names the field `origin`.
+    /// As an instance's origin; the error names the field `instance`.
     pub(super) fn origin(&self) -> Result<Origin, Invalid> {
         let text = serde_json::to_string(self)
             .map_err(|error| Invalid::new("instance", format!("cannot be kept: {error}")))?;
-        Origin::new(DOOR, &text)
+        Origin::new(DOOR, &text).map_err(|error| Invalid::new("instance", error.reason))
     }
 }
 

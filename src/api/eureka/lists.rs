@@ -89,7 +89,7 @@ fn one_app(context: &Context, app: &str, form: Form) -> Result<Response, Failure
 }
 
 fn is_app(info: &Info<'_>, app: &str) -> bool {
-    info.app.eq_ignore_ascii_case(app)
+    names::is_same_app(&info.app, app)
 }
 
 fn one_instance(context: &Context, named: &Named, form: Form) -> Result<Response, Failure> {

@@ -116,7 +116,7 @@ async fn answer(
         Call::Metadata(named, pairs) => amend::metadata(&context, &named, &pairs).await?,
         Call::Batch => {
             let octets = octets(&parts.headers, body, replication::MAX_BATCH_OCTETS).await?;
-            let answers = replication::batch(context, &octets).await?;
+            let answers = replication::batch(context.as_peer(), &octets).await?;
             let json = [(CONTENT_TYPE, write::Format::Json.content_type())];
             return Ok((json, answers).into_response());
         }
@@ -156,6 +156,16 @@ impl Context {
         }
         let from_peer = text(FROM_PEER).is_some_and(|value| value.eq_ignore_ascii_case("true"));
         Ok(Self { api, asker, from_peer, mirrored_from })
+    }
+
+    /// The same, whether another server says that it is one or not.
+    fn as_peer(&self) -> Arc<Self> {
+        Arc::new(Self {
+            api: self.api.clone(),
+            asker: self.asker.clone(),
+            from_peer: self.mirrored_from.is_none(),
+            mirrored_from: self.mirrored_from.clone(),
+        })
     }
 
     /// An instance as it is listed; an error while that is not known.

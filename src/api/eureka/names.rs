@@ -40,6 +40,11 @@ fn hashed(name: &str) -> String {
     label
 }
 
+/// Whether two texts are one app: Eureka has them in upper case.
+pub(super) fn is_same_app(one: &str, other: &str) -> bool {
+    one == other || one.to_uppercase() == other.to_uppercase()
+}
+
 /// The vip addresses of a list with commas.
 pub(super) fn vips(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|vip| !vip.is_empty())

@@ -24,7 +24,7 @@ pub(super) async fn register(
     app: &str,
     info: &Info<'_>,
 ) -> Result<StatusCode, Failure> {
-    if !app.eq_ignore_ascii_case(&info.app) {
+    if !names::is_same_app(app, &info.app) {
         return Err(Invalid::new("app", "must be the app that the path names").into());
     }
     let service = names::service("app", &info.app)?;
@@ -77,7 +77,9 @@ fn is_to_be_replaced(
             None => conflict(&detail),
         });
     }
-    if info.last_dirty == 0 || info.last_dirty >= kept.dirty {
+    // What registers by itself is a copy no longer, however old the server's copy was that it was made of.
+    let comes_over = is_mirrored && context.mirrored_from.is_none();
+    if comes_over || info.last_dirty == 0 || info.last_dirty >= kept.dirty {
         return Ok(true);
     }
     match context.from_peer {

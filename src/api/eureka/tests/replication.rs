@@ -124,6 +124,20 @@ async fn a_copy_gives_way_to_the_instance_itself() {
 }
 
 #[tokio::test]
+async fn a_client_that_renews_a_copy_registers_and_has_it_then() {
+    let world = World::new();
+    let copied = "x-rollcall-mirrored-from: http://eureka.example:8761/eureka";
+    batch(&world, copied, vec![register("SHOP", "i", u64::MAX / 2)]).await;
+    assert_eq!(world.code("PUT /eureka/apps/SHOP/i?status=UP").await, 404);
+    assert_eq!(world.native("shop", "i").await["answering"], true, "meanwhile it is there");
+    // Older than the copy: it is its own word all the same.
+    world.register(&spring("SHOP", "i", 81)).await;
+    let shown = world.native("shop", "i").await;
+    assert_eq!((&shown["port"], shown.get("mirrored_from")), (&json!(81), None));
+    assert_eq!(world.code("PUT /eureka/apps/SHOP/i?status=UP").await, 200);
+}
+
+#[tokio::test]
 async fn who_copies_is_told_why_something_is_refused() {
     let world = World::new();
     let copied = "x-rollcall-mirrored-from: http://eureka.example:8761/eureka";

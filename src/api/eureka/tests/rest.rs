@@ -235,6 +235,8 @@ async fn one_that_has_its_app_there_goes_before_one_that_has_a_vip_address() {
 async fn what_cannot_be_is_refused_and_changes_nothing() {
     let world = World::new();
     world.register(&spring("A_B", "i", 80)).await;
+    world.register(&spring("ÉTÉ", "i", 80)).await;
+    assert_eq!(world.code("PUT /eureka/apps/%C3%A9t%C3%A9/i").await, 200);
     let (code, _) = world.post("/eureka/apps/A-B", &spring("A-B", "i", 81)).await;
     assert_eq!(code, 409, "both are the service a-b");
     assert_eq!(world.native("a-b", "i").await["port"], 80);
@@ -254,6 +256,9 @@ async fn what_cannot_be_is_refused_and_changes_nothing() {
         assert!(code == 400 && text.contains(says), "{key}: {code} {text}");
     }
     assert_eq!(world.code("GET /eureka/apps/SHOP").await, 404);
+    let form = "content-type: application/x-www-form-urlencoded";
+    let put = world.call("PUT /eureka/apps/A_B/i?status=UP", form, "").await;
+    assert_eq!(put.0, 200, "some write it with every PUT");
     let old = world.call("POST /eureka/apps/SHOP", "content-type: text/plain", "x").await;
     assert_eq!(old.0, 415, "a page could send it");
 }
