@@ -164,6 +164,49 @@ def test_fargo(eureka, server):
         assert data.split()[2] == port
 
 
+def test_xml_says_the_same_as_json(eureka, server):
+    eureka.call("POST", "apps/SHOP", FROM_SPRING, headers=SPRING).expect(204)
+    eureka.call("POST", "apps/ORDERS", FROM_STEELTOE, headers=SPRING).expect(204)
+    xml = {"Content-Type": "application/xml"}
+    eureka.call("POST", "apps/TESTAPP", raw=FROM_FARGO.encode(), headers=xml).expect(204)
+    server.api.register("native", "n-1", 80, ports={"https": 443})
+    eureka.call("PUT", "apps/SHOP/host:shop:8080/status?value=DOWN").expect(200)
+    for path in ("apps", "apps/delta", "vips/shop"):
+        tree, listed = eureka.xml(path), eureka.list(path)
+        assert tree.findtext("apps__hashcode") == listed["apps__hashcode"] or not tree.findtext("apps__hashcode")
+        assert tree.findtext("versions__delta") == listed["versions__delta"]
+        apps = {app.findtext("name"): app.findall("instance") for app in tree.findall("application")}
+        assert set(apps) == {app["name"] for app in listed["application"]}
+        for app in listed["application"]:
+            elements = {element.findtext("instanceId"): element for element in apps[app["name"]]}
+            assert set(elements) == {one["instanceId"] for one in app["instance"]}
+            for one in app["instance"]:
+                other = as_json(elements[one["instanceId"]])
+                for lease in (one["leaseInfo"], other["leaseInfo"]):
+                    assert lease.pop("lastRenewalTimestamp") > 0, "which is of when it was written"
+                assert other == one
+
+
+def as_json(element):
+    """An instance of XML as JSON has it."""
+    one = {}
+    for child in element:
+        name = "overriddenStatus" if child.tag == "overriddenstatus" else child.tag
+        if "enabled" in child.attrib:
+            one[name] = {"$": int(child.text), "@enabled": child.attrib["enabled"]}
+        elif name in ("metadata", "dataCenterInfo", "leaseInfo"):
+            marks = {f"@{key}": value for key, value in child.attrib.items()}
+            inner = {**marks, **as_json(child)}
+            if name == "leaseInfo":
+                inner = {key: int(value) for key, value in inner.items()}
+            one[name] = inner
+        elif name == "countryId":
+            one[name] = int(child.text)
+        else:
+            one[name.replace("__", "_") if element.tag == "metadata" else name] = child.text or ""
+    return one
+
+
 @pytest.mark.parametrize("prefix", ["/eureka", "/eureka/v2", "/v2", "/eureka//v2", "//eureka"])
 def test_paths_are_read_leniently(server, prefix):
     eureka = Eureka(server.api, prefix)
