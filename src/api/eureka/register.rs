@@ -13,7 +13,7 @@ use super::{Context, names};
 use crate::api::guard::unix_ms;
 use crate::api::problem::Problem;
 use crate::registrar::{Listed, Renewed, Standing};
-use crate::registry::{Body, Command, Instance, Invalid, Refusal, Seen, ServiceName};
+use crate::registry::{Body, Command, Instance, Invalid, Refusal, Seen, ServiceName, State};
 
 /// Tries at most: each meets an instance that was changed between look and commit.
 const MAX_TRIES: usize = 8;
@@ -125,6 +125,11 @@ async fn carry_out(
         if there.as_ref().is_some_and(|there| !is_twin_of(there, &service)) {
             continue;
         }
+        // An operator keeps it out of the answers: it comes to other names when that has ended, with a registration that
+        // the renewals until then ask for.
+        if there.is_none() && listed.is_some_and(is_kept_out) {
+            continue;
+        }
         let seen = Seen::At(there.map(|there| there.revision));
         if let Err(refusal) = context.command(register(other, body, seen)).await? {
             return Ok(Err(refusal));
@@ -137,6 +142,10 @@ async fn carry_out(
         context.deregister_twin(other, &service, &id).await;
     }
     Ok(Ok(()))
+}
+
+fn is_kept_out(instance: &Instance) -> bool {
+    instance.override_.as_deref().is_some_and(|set| set.declared.state != State::Up)
 }
 
 /// Whether an instance is in its service by a vip address of one that has its app in `service`.

@@ -217,6 +217,22 @@ async fn vip_addresses_are_services_too() {
 }
 
 #[tokio::test]
+async fn what_an_operator_keeps_out_comes_to_no_other_name() {
+    let world = World::new();
+    let mut sent = spring("SHOP", "i", 80);
+    world.register(&sent).await;
+    assert_eq!(world.code("PUT /eureka/apps/SHOP/i/status?value=DOWN").await, 200);
+    sent["instance"]["vipAddress"] = json!("shop,pay");
+    world.register(&sent).await;
+    assert_eq!(world.call("GET /api/v1/services/pay", "", "").await.0, 404);
+    assert_eq!(world.code("PUT /eureka/apps/SHOP/i").await, 404, "it is asked to register again");
+    assert_eq!(world.code("DELETE /eureka/apps/SHOP/i/status").await, 200);
+    world.register(&sent).await;
+    assert_eq!(world.native("pay", "i").await["answering"], true);
+    assert_eq!(world.code("PUT /eureka/apps/SHOP/i").await, 200);
+}
+
+#[tokio::test]
 async fn one_that_has_its_app_there_goes_before_one_that_has_a_vip_address() {
     let world = World::new();
     let mut first = spring("SHOP", "host", 80);
