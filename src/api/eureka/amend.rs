@@ -100,19 +100,23 @@ impl Found {
 
     /// The services in which it is by its vip addresses.
     fn others(&self) -> Vec<ServiceName> {
-        let also = Kept::of(&self.instance).map(|kept| kept.also).unwrap_or_default();
-        also.iter().filter_map(|one| ServiceName::parse(one).ok()).collect()
+        others(&self.instance)
     }
+}
+
+fn others(instance: &Instance) -> Vec<ServiceName> {
+    let also = Kept::of(instance).map(|kept| kept.also).unwrap_or_default();
+    also.iter().filter_map(|one| ServiceName::parse(one).ok()).collect()
 }
 
 /// Takes an instance off the list, everywhere.
 pub(super) async fn cancel(context: &Context, named: &Named) -> Result<StatusCode, Failure> {
-    let found = Found::new(context, named)?;
-    let others = found.others();
-    let Found { service, id, .. } = found;
+    let Found { service, id, .. } = Found::new(context, named)?;
     let command = Command::Deregister { service: service.clone(), id: id.clone() };
-    context.command(command).await?.map_err(Failure::from)?;
-    for other in others {
+    let outcome = context.command(command).await?.map_err(Failure::from)?;
+    // As it was when it was taken off, whatever it was when it was looked at.
+    let gone = outcome.changes.iter().filter_map(|change| change.before.as_deref());
+    for other in gone.flat_map(others) {
         context.deregister_twin(other, &service, &id).await;
     }
     Ok(StatusCode::OK)
@@ -221,5 +225,5 @@ async fn amend_metadata(
         declared: None,
         seen: Seen::At(Some(instance.revision)),
     };
-    context.command(command).await
+    Ok(context.command(command).await?.map(drop))
 }

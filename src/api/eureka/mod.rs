@@ -43,7 +43,7 @@ use super::problem::Problem;
 use super::{Api, BODY_TIME, MAX_BODY_OCTETS, read_up_to};
 use crate::access::Asker;
 use crate::config::Lease;
-use crate::registry::{Command, Instance, InstanceId, Refusal, ServiceName};
+use crate::registry::{Command, Instance, InstanceId, Outcome, Refusal, ServiceName};
 
 pub(super) use call::is_eureka;
 pub(super) use kept::mirrored_from;
@@ -181,9 +181,10 @@ impl Context {
     }
 
     /// Has a command carried out, if who asks may.
-    async fn command(&self, command: Command) -> Result<Result<(), Refusal>, Failure> {
+    async fn command(&self, command: Command) -> Result<Result<Outcome, Refusal>, Failure> {
         let authorised = self.api.authorise(&self.asker, &command)?;
-        Ok(self.api.registrar.change(command, authorised).await.map(drop))
+        let committed = self.api.registrar.change(command, authorised).await;
+        Ok(committed.map(|committed| committed.outcome))
     }
 
     /// Takes an instance out of a service in which it is by a vip address, if it still is; it may be gone by itself.
