@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::eureka;
 use super::guard::unix_ms;
 use super::problem::Problem;
 use crate::config::Config;
@@ -140,6 +141,9 @@ pub(super) struct InstanceView<'a> {
     standing: &'static str,
     /// By which door it was registered.
     origin: &'a str,
+    /// The server that it is copied from, which its client has not left yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mirrored_from: Option<String>,
     /// Whose it is; not there: nobody's.
     #[serde(skip_serializing_if = "str::is_empty")]
     owner: &'static str,
@@ -200,6 +204,7 @@ impl<'a> InstanceView<'a> {
                 Standing::Held => "held",
             },
             origin: body.origin.door(),
+            mirrored_from: eureka::mirrored_from(instance),
             owner: instance.owner.name(),
             registered_unix_ms: instance.registered_unix_ms,
             changed_unix_ms: instance.changed_unix_ms,

@@ -18,7 +18,7 @@ use crate::sidecar::{Client, ClientError};
 use super::connect::Connect;
 use super::failure::{Failure, complain};
 use super::line::Line;
-use super::output;
+use super::{import_eureka, output};
 
 /// Lines that are registered at the same time: enough for the server to commit them together.
 const IN_FLIGHT: usize = 32;
@@ -29,7 +29,10 @@ const MAX_LINE_OCTETS: u64 = 256 << 10;
 
 /// What is read, and what happens on an error.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    from: Option<From>,
     /// The file; `-`: standard input
     #[arg(default_value = "-")]
     file: PathBuf,
@@ -38,11 +41,21 @@ pub(super) struct Args {
     keep_going: bool,
 }
 
+/// Where else instances come from.
+#[derive(Debug, clap::Subcommand)]
+enum From {
+    /// Copy what a running Eureka server lists, and follow it until it is stopped
+    Eureka(import_eureka::Args),
+}
+
 /// A line with its number, or why it cannot be read.
 type Numbered = (usize, Result<String, String>);
 
 /// Registers it.
 pub(super) async fn run(connect: &Connect, args: Args) -> Result<(), Failure> {
+    if let Some(From::Eureka(args)) = args.from {
+        return import_eureka::run(connect, args).await;
+    }
     let mut import = Import::new(connect.client()?, args.keep_going);
     let mut lines = read(&args.file)?;
     while !import.is_over()

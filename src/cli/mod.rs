@@ -17,6 +17,7 @@ mod failure;
 mod fields;
 mod health;
 mod import;
+mod import_eureka;
 mod line;
 mod list;
 mod man;
@@ -96,7 +97,7 @@ enum Command {
     Backup(backup::Args),
     /// Write every listed instance to standard output, one JSON object a line
     Export(export::Args),
-    /// Register what `export` wrote
+    /// Register what `export` wrote, or copy what a Eureka server lists
     Import(import::Args),
     /// Write what makes a shell complete this command line
     Completions(completions::Args),

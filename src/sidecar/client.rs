@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use hyper::header::HeaderValue;
+use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::{Method, StatusCode, Uri};
 use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::ClientError;
-use super::http::{CALL_TIMEOUT, Http, Reply, Trouble};
+use super::http::{CALL_TIMEOUT, Header, Http, Reply, Trouble};
 use super::messages::{
     CacheFlushed, CacheStats, Creation, Declared, Issued, Listed, Override, Page, Principal,
     Registered, Registration, Renewed, RenewedMany, State, Summary,
@@ -212,8 +213,24 @@ impl Client {
         self.read(&reply.map_err(|error| name_instance(error, service, id))?)
     }
 
+    /// Sends a body of JSON to a path of another API, with a header of that; gives the reply's.
+    pub(super) async fn post(&self, path: &str, header: Header, json: Vec<u8>) -> Result<Bytes> {
+        let reply = self.call_with(Method::POST, path, vec![header], Some(json)).await?;
+        Ok(reply.body)
+    }
+
     /// Makes a call; a reply that is no success is an error.
     async fn call(&self, method: Method, path: &str, json: Option<Vec<u8>>) -> Result<Reply> {
+        self.call_with(method, path, Vec::new(), json).await
+    }
+
+    async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        mut headers: Vec<Header>,
+        json: Option<Vec<u8>>,
+    ) -> Result<Reply> {
         let base = match &self.server {
             Server::Url(base) => base,
             // Whatever a unix socket leads to calls itself so.
@@ -221,7 +238,8 @@ impl Client {
         };
         let url = format!("{base}{path}");
         let uri: Uri = url.parse().map_err(|_| ClientError::Usage(format!("`{url}` is no URL")))?;
-        let reply = self.http.call(method, uri, self.token.as_ref(), json).await;
+        headers.extend(self.token.iter().map(|token| (AUTHORIZATION, token.clone())));
+        let reply = self.http.call(method, uri, headers, json).await;
         let reply = reply.map_err(|trouble| self.unreachable(trouble))?;
         match reply.status.is_success() {
             true => Ok(reply),
@@ -259,7 +277,7 @@ impl Client {
         }
     }
 
-    fn bad_reply(&self, reason: String) -> ClientError {
+    pub(super) fn bad_reply(&self, reason: String) -> ClientError {
         ClientError::BadReply { server: self.shown.clone(), reason }
     }
 

@@ -1,7 +1,8 @@
 //! The client side: calls to a server, and `rollcall run`, which keeps a program listed while it runs.
 //!
 //! It knows the HTTP contract alone and imports nothing of the server. [`Client`] makes one call at a time to
-//! one server; [`run`](run::run) starts a child, and one [`listing`] task a server keeps it listed there.
+//! one server; [`run`](run::run) starts a child, and one [`listing`] task a server keeps it listed there. [`mirror`] copies
+//! what a Eureka server lists.
 
 mod trust;
 pub mod url;
@@ -15,6 +16,7 @@ pub mod listing;
 mod child;
 mod signals;
 pub mod run;
+pub mod mirror;
 
 pub use client::Client;
 pub use error::ClientError;

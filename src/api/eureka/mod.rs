@@ -54,6 +54,11 @@ const MIRRORED_FROM: &str = "x-rollcall-mirrored-from";
 /// Octets of that name at most: a URL.
 const MAX_MIRRORED_FROM_OCTETS: usize = 512;
 
+/// The server that an instance is copied from, without its client's doing.
+pub(super) fn mirrored_from(instance: &Instance) -> Option<String> {
+    kept::Kept::of(instance)?.mirrored_from.map(Into::into)
+}
+
 /// What this door has for itself.
 #[derive(Debug)]
 pub(super) struct Door {

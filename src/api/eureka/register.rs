@@ -70,10 +70,12 @@ fn is_to_be_replaced(
     }
     let Some(kept) = kept else { return Ok(true) };
     if kept.app != info.app {
-        let app = kept.app;
-        return Err(conflict(&format!(
-            "has the name of one of `{app}`: they are one service here"
-        )));
+        let detail = format!("has the name of one of `{}`: they are one service here", kept.app);
+        return Err(match context.mirrored_from {
+            // To who copies, a conflict means that the instance has come over.
+            Some(_) => Invalid::new("app", detail).into(),
+            None => conflict(&detail),
+        });
     }
     if info.last_dirty == 0 || info.last_dirty >= kept.dirty {
         return Ok(true);

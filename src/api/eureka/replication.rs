@@ -14,6 +14,7 @@ use super::call::{Named, Stamp, StatusChange};
 use super::reply::Failure;
 use super::wire::Status;
 use super::{Context, amend, read, register};
+use crate::api::problem::Problem;
 use crate::registry::Invalid;
 
 /// Items of a list at most; servers send 250.
@@ -77,6 +78,10 @@ async fn answer(context: &Context, item: &Value) -> Value {
                     let entity = entity.get("instance").unwrap_or(&Value::Null);
                     json!({ "statusCode": status, "responseEntity": entity })
                 }
+                // Servers of Eureka take nothing more than the code; ours can tell somebody.
+                Failure::Problem(problem) if context.mirrored_from.is_some() => {
+                    json!({ "statusCode": status, "detail": words(&problem) })
+                }
                 Failure::Problem(problem) => {
                     tracing::debug!(status, "an item of a peer was refused: {}", problem.detail);
                     json!({ "statusCode": status })
@@ -84,6 +89,13 @@ async fn answer(context: &Context, item: &Value) -> Value {
                 Failure::Code(_) => json!({ "statusCode": status }),
             }
         }
+    }
+}
+
+fn words(problem: &Problem) -> String {
+    match problem.field.as_deref() {
+        Some(field) => format!("{field}: {}", problem.detail),
+        None => problem.detail.clone(),
     }
 }
 

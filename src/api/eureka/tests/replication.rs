@@ -107,6 +107,9 @@ async fn a_copy_gives_way_to_the_instance_itself() {
     let world = World::new();
     let copied = "x-rollcall-mirrored-from: http://eureka.example:8761/eureka";
     batch(&world, copied, vec![register("SHOP", "i", 7), register("SHOP", "other", 7)]).await;
+    let shown = world.native("shop", "i").await;
+    assert_eq!(shown["origin"], "eureka");
+    assert_eq!(shown["mirrored_from"], "http://eureka.example:8761/eureka");
     assert_eq!(codes(&batch(&world, copied, vec![item("Heartbeat", "SHOP", "i", 7)]).await), [200]);
     world.register(&spring("SHOP", "i", 81)).await;
     let again = vec![
@@ -116,5 +119,23 @@ async fn a_copy_gives_way_to_the_instance_itself() {
         item("Cancel", "SHOP", "other", 7),
     ];
     assert_eq!(codes(&batch(&world, copied, again).await), [409, 409, 409, 200]);
-    assert_eq!(world.native("shop", "i").await["port"], 81);
+    let shown = world.native("shop", "i").await;
+    assert_eq!((&shown["port"], shown.get("mirrored_from")), (&json!(81), None));
+}
+
+#[tokio::test]
+async fn who_copies_is_told_why_something_is_refused() {
+    let world = World::new();
+    let copied = "x-rollcall-mirrored-from: http://eureka.example:8761/eureka";
+    let mut bad = register("SHOP", "bad", 7);
+    bad["instanceInfo"]["ipAddr"] = json!("nowhere");
+    bad["instanceInfo"]["hostName"] = json!("nowhere");
+    let clash = register("my-app", "i", 7);
+    batch(&world, copied, vec![register("MY_APP", "i", 7)]).await;
+    let answers = batch(&world, copied, vec![bad.clone(), clash]).await;
+    assert_eq!(codes(&answers), [400, 400]);
+    let detail = |at: usize| answers[at]["detail"].as_str().unwrap();
+    assert!(detail(0).starts_with("ipAddr: `nowhere`"), "{answers:?}");
+    assert!(detail(1).starts_with("app: has the name of one of `MY_APP`"), "{answers:?}");
+    assert_eq!(batch(&world, PEER, vec![bad]).await, [json!({ "statusCode": 400 })]);
 }
