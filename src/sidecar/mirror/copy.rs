@@ -281,12 +281,10 @@ impl Copied {
         self.work.first().is_some_and(|(at, _)| *at <= now)
     }
 
-    /// Whether our server has been told all that there is: what is left to do is to ask again for what it refused.
+    /// Whether our server has been told all that there is: what is left to do is to ask again for what it did not take.
     pub(super) fn is_settled(&self) -> bool {
-        let is_refused = |name: &Arc<Name>| {
-            self.entries.get(name).is_some_and(|it| it.there == There::Refused(it.instance.print))
-        };
-        self.in_flight == 0 && self.work.iter().all(|(_, name)| is_refused(name))
+        let mut work = self.work.iter().filter_map(|(_, name)| self.entries.get(name));
+        self.in_flight == 0 && work.all(|entry| !entry.is_gone && entry.is_declined())
     }
 
     /// Whether there is something to tell.

@@ -319,6 +319,26 @@ fn what_comes_over_is_let_go_of() {
 }
 
 #[test]
+fn who_goes_back_to_the_source_is_copied_again() {
+    let mut world = World::copying(&["a", "b"]);
+    world.server.come_over("a");
+    world.pass(11);
+    // It leaves, and the source still lists it as it was before: nobody is there.
+    world.server.themselves.clear();
+    world.full(&["a", "b"], "UP");
+    world.pass(60);
+    assert_eq!(world.server.has(), [("b", "UP")]);
+    // It comes over again, and goes back without a word: its lease at our server has to run out.
+    world.server.come_over("a");
+    assert!(!world.delta(&[("a", "STARTING", "MODIFIED")], "STARTING_1_UP_1_"));
+    world.pass(60);
+    assert_eq!(world.server.has(), [("b", "UP")]);
+    world.server.themselves.clear();
+    world.pass(10);
+    assert_eq!(world.server.has(), [("a", "STARTING"), ("b", "UP")]);
+}
+
+#[test]
 fn what_is_refused_is_told_once_and_tried_again() {
     let mut world = World::new();
     world.server.refuses.insert("a".into());

@@ -8,6 +8,9 @@ use super::summary::Summary;
 
 /// When what was refused is tried again: somebody may have mended what was wrong, such as what we may do.
 const REFUSED_AGAIN: Duration = Duration::from_secs(60);
+/// When it is looked again whether one that had come over has gone back to the source, which says something new of it: our
+/// server has it until its lease there is over.
+const GONE_BACK_AGAIN: Duration = Duration::from_secs(10);
 /// When one that the server could not take is tried again.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
@@ -61,8 +64,8 @@ pub(super) struct Entry {
     pub(super) had: Option<u64>,
     /// The print of what our server refused last.
     pub(super) refused: Option<u64>,
-    /// Whether our server has said that it is there itself.
-    pub(super) has_come_over: bool,
+    /// What the source said of it when it came over. Only if it says something else is it of the source again.
+    pub(super) came_over: Option<u64>,
     /// When its lease is to be renewed next.
     pub(super) renew_at: Duration,
     /// Where it is in the agenda.
@@ -85,7 +88,7 @@ impl Entry {
             there: There::Nothing,
             had: None,
             refused: None,
-            has_come_over: false,
+            came_over: None,
             renew_at: Duration::ZERO,
             due: None,
         }
@@ -100,6 +103,12 @@ impl Entry {
         !self.is_gone && matches!(self.there, There::Nothing | There::Perhaps | There::Copy(_))
     }
 
+    /// Whether our server has said that it does not take it as it is.
+    pub(super) fn is_declined(&self) -> bool {
+        let print = self.instance.print;
+        matches!(self.there, There::Refused(seen) | There::Itself(seen) if seen == print)
+    }
+
     /// What is to be done next, and when. `None`: nothing, until the source says something of it.
     pub(super) fn next(&self, now: Duration) -> Option<(Duration, Action)> {
         let print = self.instance.print;
@@ -107,7 +116,8 @@ impl Entry {
             There::Perhaps | There::Copy(_) if self.is_gone => Some((now, Action::Cancel)),
             _ if self.is_gone => None,
             There::Copy(copied) if copied == print => Some((self.renew_at, Action::Renew)),
-            There::Itself(seen) if seen == print => None,
+            There::Itself(_) if self.came_over == Some(print) => None,
+            There::Itself(seen) if seen == print => Some((now + GONE_BACK_AGAIN, Action::Register)),
             There::Refused(seen) if seen == print => Some((now + REFUSED_AGAIN, Action::Register)),
             _ => Some((now, Action::Register)),
         }
@@ -140,14 +150,15 @@ impl Entry {
                     Some(_) => summary.changed += 1,
                 }
                 self.there = There::Copy(print);
-                self.has_come_over = false;
+                self.came_over = None;
                 self.renew_at = now + first_share(&item.instance);
             }
             (Action::Renew, 404) => self.there = There::Nothing,
             (_, 409) => {
                 self.there = There::Itself(print);
                 self.had = None;
-                if !std::mem::replace(&mut self.has_come_over, true) {
+                if self.came_over.is_none() {
+                    self.came_over = Some(print);
                     summary.came_over.add(name.to_string());
                 }
             }
