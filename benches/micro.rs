@@ -224,6 +224,7 @@ fn view(services: usize, instances: usize) -> Arc<View> {
         reverse_zones: &[],
         negative_ttl_secs: 2,
         ns_addresses: &[],
+        texts: &[],
     };
     let view = Arc::new(View::default());
     view.set_zones(Zones::build(&settings, Vec::new()).unwrap());

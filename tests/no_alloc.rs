@@ -104,6 +104,7 @@ fn view() -> Arc<View> {
         reverse_zones: &["10.in-addr.arpa.".into()],
         negative_ttl_secs: 2,
         ns_addresses: &["192.0.2.53".parse().unwrap()],
+        texts: &[],
     };
     let view = Arc::new(View::default());
     view.set_zones(Zones::build(&settings, vec![file]).unwrap());

@@ -34,6 +34,9 @@ pub struct Args {
     /// With two tags and 64 octets of metadata each
     #[arg(long)]
     whole: bool,
+    /// As clients of Eureka register
+    #[arg(long)]
+    eureka: bool,
     /// The term of the leases
     #[arg(long, default_value_t = 300)]
     lease_secs: u32,
@@ -100,6 +103,9 @@ impl Calls for Registrations<'_> {
         let n = self.next;
         self.next += 1;
         let (service, id, address) = (self.args.service(n), id(n), address(n));
+        if self.args.eureka {
+            return self.eureka(&service, &id, address, target, body);
+        }
         // A Vec takes all that is written.
         let _ = write!(target, "PUT /api/v1/services/{service}/instances/{id}");
         let lease = self.args.lease_secs;
@@ -114,6 +120,46 @@ impl Calls for Registrations<'_> {
             ),
             false => write!(body, r#""ports":{{"http":8080}}}}"#),
         };
+    }
+}
+
+impl Registrations<'_> {
+    /// As Spring Cloud registers.
+    fn eureka(
+        &self,
+        service: &str,
+        id: &str,
+        address: Ipv4Addr,
+        target: &mut Vec<u8>,
+        body: &mut Vec<u8>,
+    ) {
+        let (app, lease) = (service.to_ascii_uppercase(), self.args.lease_secs);
+        // A Vec takes all that is written.
+        let _ = write!(target, "POST /eureka/apps/{app}");
+        let _ = write!(
+            body,
+            r#"{{"instance":{{"instanceId":"{id}","app":"{app}","hostName":"{address}","ipAddr":"{address}","status":"UP","#
+        );
+        let _ = write!(
+            body,
+            r#""overriddenStatus":"UNKNOWN","port":{{"$":8080,"@enabled":"true"}},"securePort":{{"$":443,"@enabled":"false"}},"#
+        );
+        let _ = write!(
+            body,
+            r#""homePageUrl":"http://{address}:8080/","statusPageUrl":"http://{address}:8080/actuator/info","#
+        );
+        let _ = write!(
+            body,
+            r#""healthCheckUrl":"http://{address}:8080/actuator/health","vipAddress":"{service}","secureVipAddress":"{service}","#
+        );
+        let _ = write!(
+            body,
+            r#""leaseInfo":{{"renewalIntervalInSecs":30,"durationInSecs":{lease}}},"lastDirtyTimestamp":"1","countryId":1,"#
+        );
+        let _ = write!(
+            body,
+            r#""metadata":{{"management.port":"8080"}},"dataCenterInfo":{{"name":"MyOwn"}}}}}}"#
+        );
     }
 }
 

@@ -150,7 +150,8 @@ struct Request {
 impl Request {
     fn new(port: u16) -> Self {
         let headers = format!(
-            " HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n\
+            " HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: application/json\r\n\
+             Accept-Encoding: gzip\r\nContent-Type: application/json\r\n\
              Content-Length: "
         );
         Self { headers, whole: Vec::new(), body: Vec::new() }

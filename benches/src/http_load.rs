@@ -1,4 +1,5 @@
-//! `http-load`: renewals one by one, renewals in batches, registrations, or calls to the reference.
+//! `http-load`: renewals one by one, renewals in batches, registrations, calls of Eureka's clients, or calls to the
+//! reference.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -28,6 +29,9 @@ pub struct Args {
     /// Calls at most
     #[arg(long, default_value_t = u64::MAX)]
     count: u64,
+    /// Calls a second, at an even rate; else as fast as they are answered
+    #[arg(long)]
+    rate: Option<f64>,
     /// Renewals of one call, with the kind `batch`
     #[arg(long, default_value_t = 1000)]
     batch: usize,
@@ -48,22 +52,28 @@ enum Kind {
     Batch,
     /// Register a new instance
     Register,
+    /// Renew an instance as a client of Eureka does
+    EurekaRenew,
+    /// Fetch the whole list as a client of Eureka does: in JSON, compressed
+    EurekaApps,
     /// Call the reference, as `renew` calls the server
     Hello,
 }
 
 /// Calls, and prints the figures.
 pub fn run(args: &Args) -> io::Result<()> {
-    let Args { port, connections, secs, count, .. } = *args;
-    let plan = Plan { port, connections, secs, count, rate: None };
+    let Args { port, connections, secs, count, rate, .. } = *args;
+    let plan = Plan { port, connections, secs, count, rate };
     let listed = match &args.instances {
         Some(file) => instances::read(file)?,
         None => Vec::new(),
     };
     let line = match args.kind {
         Kind::Register => http::run(&plan, &mut Registrations::of(args.new.as_deref()))?,
+        Kind::EurekaApps => http::run(&plan, &mut Lists)?,
         _ if listed.is_empty() => return Err(io::Error::other("--instances is missing")),
         Kind::Renew | Kind::Hello => http::run(&plan, &mut Renewals { listed, next: 0 })?,
+        Kind::EurekaRenew => http::run(&plan, &mut EurekaRenewals { listed, next: 0 })?,
         Kind::Batch => http::run(&plan, &mut Batches { listed, next: 0, size: args.batch })?,
     };
     line.print();
@@ -83,6 +93,32 @@ impl Calls for Renewals {
         for part in ["PUT /api/v1/services/", service, "/instances/", id, "/lease"] {
             target.extend(part.as_bytes());
         }
+    }
+}
+
+/// Renewals as a client of Eureka sends them.
+struct EurekaRenewals {
+    listed: Vec<Instance>,
+    next: usize,
+}
+
+impl Calls for EurekaRenewals {
+    fn next(&mut self, target: &mut Vec<u8>, _body: &mut Vec<u8>) {
+        let Instance { service, id } = &self.listed[self.next];
+        self.next = (self.next + 1) % self.listed.len();
+        let app = service.to_ascii_uppercase();
+        for part in ["PUT /eureka/apps/", &*app, "/", id, "?status=UP&lastDirtyTimestamp=1"] {
+            target.extend(part.as_bytes());
+        }
+    }
+}
+
+/// Fetches of the whole list.
+struct Lists;
+
+impl Calls for Lists {
+    fn next(&mut self, target: &mut Vec<u8>, _body: &mut Vec<u8>) {
+        target.extend(b"GET /eureka/apps/");
     }
 }
 

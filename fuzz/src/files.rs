@@ -28,6 +28,7 @@ pub fn zone_file(data: &[u8]) {
                 reverse_zones: &[],
                 negative_ttl_secs: 2,
                 ns_addresses: &[],
+                texts: &[],
             };
             let _ = Zones::build(&settings, vec![zone]);
         }

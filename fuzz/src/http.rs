@@ -12,14 +12,18 @@ use rollcall::audit::Audit;
 use crate::world::world;
 
 /// Method, path and body, each on its line: the rest is the body. Whatever it is, it is answered, without a defect of ours
-/// (5xx), and what is refused is so with a problem (RFC 9457).
+/// (5xx), and what is refused is so with a problem (RFC 9457), the codes of the Eureka API apart.
 pub fn http(data: &[u8]) {
     let mut lines = data.splitn(3, |octet| *octet == b'\n');
     let mut next = || lines.next().unwrap_or_default();
     let (method, path, body) = (next(), next(), next());
     let Ok(method) = Method::from_bytes(method) else { return };
     let request = Request::builder().method(method).uri(path).header("host", "localhost");
-    let request = request.header("content-type", "application/json");
+    // Clients of Eureka write both.
+    let kind = if body.starts_with(b"<") { "application/xml" } else { "application/json" };
+    let request = request.header("content-type", kind);
+    let is_eureka =
+        path.split(|octet| *octet == b'/').any(|part| matches!(part, b"eureka" | b"v2"));
     let Ok(mut request) = request.body(Body::from(body.to_vec())) else { return };
     request.extensions_mut().insert(Peer::plain(([127, 0, 0, 1], 4000).into()));
     let runtime =
@@ -30,7 +34,10 @@ pub fn http(data: &[u8]) {
         let body = body.collect().await.expect("a body").to_bytes();
         let text = String::from_utf8(body.to_vec()).expect("text");
         assert!(parts.status.as_u16() < 500, "{} {text}", parts.status);
-        if parts.status.is_client_error() {
+        // "Not listed" and what a peer has to know are no problems there.
+        if parts.status.is_client_error()
+            && !(is_eureka && matches!(parts.status.as_u16(), 404 | 409))
+        {
             let kind = parts.headers.get("content-type").and_then(|kind| kind.to_str().ok());
             assert_eq!(kind, Some("application/problem+json"), "{text}");
         }

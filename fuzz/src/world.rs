@@ -62,6 +62,7 @@ fn build() -> World {
         reverse_zones: &["10.in-addr.arpa.".to_owned()],
         negative_ttl_secs: 2,
         ns_addresses: &[],
+        texts: &[],
     };
     view.set_zones(Zones::build(&settings, vec![file]).expect("zones"));
     let (registrar, running) = registrar(store, view.clone());

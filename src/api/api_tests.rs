@@ -45,6 +45,7 @@ pub(super) fn config(dns: &str) -> config::Config {
         udp: config::Udp { listen: Vec::new(), key_files: Vec::new(), insecure_unsigned: false },
         access: config::Access::default(),
         audit: config::Audit::default(),
+        eureka: config::Eureka { on_http: true, ..config::Eureka::default() },
         unguarded: Vec::new(),
         lease: config::Lease { default_secs: 30, min_secs: 2, max_secs: 86_400 },
         answers: config::Answers { ttl_secs: 5, max_answers: 0, negative_ttl_secs: 2 },
@@ -91,7 +92,7 @@ struct Example {
 
 /// Guarded routes whose handlers say what reached them.
 fn example() -> Guarded {
-    let guard = Guard::new(Arc::default(), Audit::default(), &config("127.0.0.1:53").http);
+    let guard = Guard::new(Arc::default(), Audit::default(), &config("127.0.0.1:53").http, &[]);
     let named = |named: native::Named| async move { format!("{} {}", named.service, named.id) };
     let routes = Router::new()
         .route("/services/{service}/instances/{id}", get(named))

@@ -75,9 +75,9 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// A guard for a door with this configuration.
-    pub fn new(access: Arc<Access>, audit: Audit, http: &Http) -> Self {
-        Self { access, audit, names: OwnNames::new(http) }
+    /// A guard for a door with this configuration, which has other addresses too.
+    pub fn new(access: Arc<Access>, audit: Audit, http: &Http, others: &[SocketAddr]) -> Self {
+        Self { access, audit, names: OwnNames::new(http, others) }
     }
 
     /// Who asks; nobody needs to be known for a probe. Who is turned away is told to the audit.
@@ -268,15 +268,16 @@ struct OwnNames {
 }
 
 impl OwnNames {
-    fn new(http: &Http) -> Self {
+    fn new(http: &Http, others: &[SocketAddr]) -> Self {
+        let listen = || http.listen.iter().chain(&http.tls_listen).chain(others);
         let mut own = Self {
             addresses: [IpAddr::from([127, 0, 0, 1]), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)]
                 .into(),
             any_address: false,
             names: HashSet::from(["localhost".to_owned()]),
-            ports: http.listen.iter().chain(&http.tls_listen).map(SocketAddr::port).collect(),
+            ports: listen().map(SocketAddr::port).collect(),
         };
-        for listen in http.listen.iter().chain(&http.tls_listen) {
+        for listen in listen() {
             own.any_address |= listen.ip().is_unspecified();
             own.addresses.insert(listen.ip().to_canonical());
         }
@@ -337,7 +338,7 @@ mod tests {
         let access = Access::default();
         let token = token.map(|token| TokenHash::parse(token).unwrap());
         access.configure(Configured { token, ..Configured::default() });
-        let guard = Guard::new(Arc::new(access), Audit::default(), &http(listen));
+        let guard = Guard::new(Arc::new(access), Audit::default(), &http(listen), &[]);
         let state = Arc::new(guard);
         let reached =
             |request: Request| async move { format!("{:?}", request.extensions().get::<Asker>()) };

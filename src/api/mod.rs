@@ -153,7 +153,7 @@ impl Api {
 
 /// All paths of the HTTP door, guarded.
 pub fn router(api: Arc<Api>) -> Guarded {
-    let guard = Arc::new(Guard::new(api.access.clone(), api.audit.clone(), &api.config.get().http));
+    let guard = guard_of(&api);
     let routes = native::routes()
         .merge(caching::routes())
         .merge(granting::routes())
@@ -161,6 +161,20 @@ pub fn router(api: Arc<Api>) -> Guarded {
         .fallback(eureka_or_nothing)
         .with_state(api);
     guarded(routes, guard)
+}
+
+/// The paths of the Eureka API at addresses of its own, guarded as those are.
+pub fn eureka_router(api: Arc<Api>) -> Guarded {
+    let guard = guard_of(&api);
+    let routes = probes::routes().fallback(eureka_alone).with_state(api);
+    guarded(routes, guard)
+}
+
+fn guard_of(api: &Api) -> Arc<Guard> {
+    let config = api.config.get();
+    let guard =
+        Guard::new(api.access.clone(), api.audit.clone(), &config.http, &config.eureka.listen);
+    Arc::new(guard)
 }
 
 /// Adds to routes what holds for all of them: the guard, the limit of bodies, and problems for other paths.
@@ -173,6 +187,13 @@ fn guarded(routes: Router, guard: Arc<Guard>) -> Guarded {
 
 /// The Eureka API has paths that are read leniently, and so is no route.
 async fn eureka_or_nothing(State(api): State<Arc<Api>>, request: Request) -> Response {
+    if api.config.get().eureka.on_http {
+        return eureka_alone(State(api), request).await;
+    }
+    no_such_path(request.uri().clone()).await.into_response()
+}
+
+async fn eureka_alone(State(api): State<Arc<Api>>, request: Request) -> Response {
     if eureka::is_eureka(request.uri().path()) {
         return eureka::respond(api, request).await;
     }

@@ -141,7 +141,7 @@ pub(super) struct InstanceView<'a> {
     standing: &'static str,
     /// By which door it was registered.
     origin: &'a str,
-    /// The server that it is copied from, which its client has not left yet.
+    /// The registry that it is copied from; not there: it registered here.
     #[serde(skip_serializing_if = "Option::is_none")]
     mirrored_from: Option<String>,
     /// Whose it is; not there: nobody's.

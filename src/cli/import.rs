@@ -17,8 +17,9 @@ use crate::sidecar::{Client, ClientError};
 
 use super::connect::Connect;
 use super::failure::{Failure, complain};
+use super::import_eureka;
 use super::line::Line;
-use super::{import_eureka, output};
+use super::output;
 
 /// Lines that are registered at the same time: enough for the server to commit them together.
 const IN_FLIGHT: usize = 32;
@@ -41,10 +42,10 @@ pub(super) struct Args {
     keep_going: bool,
 }
 
-/// Where else instances come from.
+/// Another registry.
 #[derive(Debug, clap::Subcommand)]
 enum From {
-    /// Copy what a running Eureka server lists, and follow it until it is stopped
+    /// Copy what a Netflix Eureka server lists, and follow it until a signal
     Eureka(import_eureka::Args),
 }
 

@@ -97,7 +97,7 @@ enum Command {
     Backup(backup::Args),
     /// Write every listed instance to standard output, one JSON object a line
     Export(export::Args),
-    /// Register what `export` wrote, or copy what a Eureka server lists
+    /// Register what `export` wrote, or what another registry lists
     Import(import::Args),
     /// Write what makes a shell complete this command line
     Completions(completions::Args),

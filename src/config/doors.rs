@@ -42,7 +42,7 @@ impl Checker<'_> {
             self.is_guarded_or_local(raw, "http.listen", &listen);
             self.is_guarded_or_local(raw, "http.tls_listen", &tls_listen);
             if !insecure_no_tls {
-                self.has_tls_or_is_local(&listen);
+                self.has_tls_or_is_local("http.listen", &listen);
             }
         }
         let door = tls_listen.first().map(|placed| (placed.place, "http.tls_listen"));
@@ -74,7 +74,12 @@ impl Checker<'_> {
     }
 
     /// Whoever comes from elsewhere to a door that changes the registry must be known by something.
-    fn is_guarded_or_local(&mut self, raw: &RawHttp, key: &str, listen: &[Placed<SocketAddr>]) {
+    pub(super) fn is_guarded_or_local(
+        &mut self,
+        raw: &RawHttp,
+        key: &str,
+        listen: &[Placed<SocketAddr>],
+    ) {
         if raw.token_file.is_some() {
             return;
         }
@@ -102,10 +107,10 @@ impl Checker<'_> {
     }
 
     /// A token that crosses a network in the clear is everybody's there.
-    fn has_tls_or_is_local(&mut self, listen: &[Placed<SocketAddr>]) {
+    pub(super) fn has_tls_or_is_local(&mut self, key: &str, listen: &[Placed<SocketAddr>]) {
         for Placed { place, value } in beyond_loopback(listen) {
             let text = format!(
-                "http.listen: {value} is not on loopback, and tokens would cross the network in the clear: \
+                "{key}: {value} is not on loopback, and tokens would cross the network in the clear: \
                  name it in http.tls_listen, with http.tls_cert_file and http.tls_key_file, or, behind a proxy \
                  with TLS or where nobody listens, set http.insecure_no_tls = true; who may call is known by \
                  http.token_file or `rollcall token create`, or everybody may with http.insecure_no_token = true"

@@ -17,6 +17,16 @@ pub enum Place {
     Whole,
 }
 
+impl Place {
+    /// The line, if it is in the file; else 0.
+    pub(super) fn line(self) -> usize {
+        match self {
+            Self::Line(line) => line,
+            Self::Flag(_) | Self::Whole => 0,
+        }
+    }
+}
+
 /// One thing that is wrong, and the way out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {

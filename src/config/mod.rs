@@ -8,6 +8,7 @@ mod check;
 mod doors;
 mod encrypted;
 mod error;
+mod eureka;
 mod forward;
 mod upstream;
 mod names;
@@ -31,6 +32,7 @@ use parking_lot::RwLock;
 use crate::access::{ConfiguredPrincipal, Door, Prefixes};
 use check::Checker;
 pub use error::{ConfigError, Place, Problem};
+pub use eureka::{Eureka, Region};
 pub use report::{Finding, Probes, Report, check_config, writable};
 pub use upstream::{CaFile, Transport, Upstream};
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub access: Access,
     /// `[audit]`
     pub audit: Audit,
+    /// `[eureka]`
+    pub eureka: Eureka,
     /// Doors that open only if the store knows somebody.
     pub unguarded: Vec<Unguarded>,
     /// `[lease]`

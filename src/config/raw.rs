@@ -39,6 +39,7 @@ raw! {
         udp: RawUdp,
         access: RawAccess,
         audit: RawAudit,
+        eureka: RawEureka,
         lease: RawLease,
         answers: RawAnswers,
         rate_limit: RawRateLimit,
@@ -98,6 +99,11 @@ raw! {
     }
     RawAudit {
         file: Given<String>,
+    }
+    RawEureka {
+        on_http: Given<bool>,
+        listen: List,
+        regions: BTreeMap<Spanned<String>, BTreeMap<Spanned<String>, List>>,
     }
     RawLease {
         default_secs: Given<i64>,

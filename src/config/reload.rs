@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 
 use super::resolv_conf::reaches;
-use super::{Access, Answers, Audit, Config, Dns, Http, Log, Store, Udp};
+use super::{Access, Answers, Audit, Config, Dns, Eureka, Http, Log, Store, Udp};
 
 impl Config {
     /// What the running configuration (`self`) becomes when the file says `new`, and a line for the log for
     /// each setting that only a restart can change.
     ///
     /// Zones, zone files, the addresses of `ns`, the server's name, answers, limits on them, services, forwarding, leases,
-    /// the token, the keys, principals, the cookies' secret, the certificates and the log's level change. Sockets, threads, the data
+    /// the token, the keys, principals, the cookies' secret, the certificates, where clients of Eureka find servers and the log's level change. Sockets, threads, the data
     /// directory and what a door lets in unasked stay.
     pub fn reload_from(&self, new: &Config) -> (Config, Vec<String>) {
         let mut kept = Vec::new();
@@ -39,6 +39,7 @@ impl Config {
                 reserved_secs: self.access.reserved_secs,
             },
             audit: self.audit.clone(),
+            eureka: Eureka { listen: self.eureka.listen.clone(), ..new.eureka.clone() },
             unguarded: self.unguarded.clone(),
             lease: new.lease,
             answers: new.answers,
@@ -137,6 +138,7 @@ impl Config {
             udp,
             access,
             audit,
+            eureka,
             unguarded: _,
             lease: _,
             answers,
@@ -180,6 +182,7 @@ impl Config {
         } = http;
         let Access { reserved_secs, principals: _ } = access;
         let Audit { file: audit_file } = audit;
+        let Eureka { on_http: _, listen: eureka_listen, regions: _ } = eureka;
         let Udp { listen: udp_listen, key_files: _, insecure_unsigned } = udp;
         let Store { data_dir } = store;
         let Log { level: _, json } = log;
@@ -207,6 +210,7 @@ impl Config {
             "http.unix_socket": unix_socket, new.http.unix_socket;
             "http.insecure_no_tls": insecure_no_tls, new.http.insecure_no_tls;
             "access.reserved_secs": reserved_secs, new.access.reserved_secs;
+            "eureka.listen": eureka_listen, new.eureka.listen;
             "audit.file": audit_file, new.audit.file;
             "http.host_names": host_names, new.http.host_names;
             "http.insecure_no_token": insecure_no_token, new.http.insecure_no_token;

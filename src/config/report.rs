@@ -93,6 +93,8 @@ fn look_around(config: &Config, probes: &mut Probes, report: &mut Report) {
     let dns =
         config.dns.listen.iter().flat_map(|a| [("dns.listen", Udp, a), ("dns.listen", Tcp, a)]);
     let http = config.http.listen.iter().map(|address| ("http.listen", Tcp, address));
+    let eureka = config.eureka.listen.iter().map(|address| ("eureka.listen", Tcp, address));
+    let http = http.chain(eureka);
     let udp = config.udp.listen.iter().map(|address| ("udp.listen", Udp, address));
     let tls = config.dns.tls_listen.iter().map(|address| ("dns.tls_listen", Tcp, address));
     let https = config.dns.https_listen.iter().map(|address| ("dns.https_listen", Tcp, address));

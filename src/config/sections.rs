@@ -90,10 +90,17 @@ impl Checker<'_> {
         let http_tls = self.listen("http.tls_listen", &raw.http.tls_listen, &above, None);
         self.apart("http.tls_listen", &http_tls, "http.listen (TCP)", &http);
         self.apart("http.tls_listen", &http_tls, "dns.listen (TCP)", &dns);
+        let eureka = self.listen("eureka.listen", &raw.eureka.listen, &[], None);
+        for (other, listen) in
+            [("http.listen", &http), ("http.tls_listen", &http_tls), ("dns.listen (TCP)", &dns)]
+        {
+            self.apart("eureka.listen", &eureka, other, listen);
+        }
         let encrypted = self.encrypted(&raw.dns, passed, [&dns, &http, &udp, &http_tls]);
         let dns = self.dns(&raw.dns, dns, encrypted);
         let own = Own { listen: &dns.all_listen(), zones: &dns.zones };
         let forward = self.forward(&raw.forward, &own);
+        let eureka = self.eureka(raw.eureka, eureka, &raw.http);
         let http = self.http(&raw.http, http, http_tls);
         let access = self.access(raw.access);
         self.principals_can_come(&http, &access);
@@ -102,6 +109,7 @@ impl Checker<'_> {
             http,
             udp: self.udp(&raw.udp, udp),
             access,
+            eureka,
             audit: Audit { file: self.path("audit.file", &raw.audit.file) },
             unguarded: std::mem::take(&mut self.unguarded),
             lease: self.lease(&raw.lease),

@@ -71,6 +71,7 @@ pub(super) fn defaults() -> Config {
         },
         access: Access { reserved_secs: 600, principals: vec![] },
         audit: Audit::default(),
+        eureka: Eureka { on_http: true, ..Eureka::default() },
         unguarded: vec![],
         lease: Lease { default_secs: 30, min_secs: 2, max_secs: 86_400 },
         answers: Answers { ttl_secs: 5, max_answers: 0, negative_ttl_secs: 2 },
@@ -142,6 +143,11 @@ fn everything_can_be_set() {
         users = [1000]
         [audit]
         file = "audit.jsonl"
+        [eureka]
+        on_http = false
+        listen = ["0.0.0.0:8761"]
+        [eureka.regions.us-east-1]
+        us-east-1c = ["eureka-1.example", "http://10.0.0.5:8761/eureka"]
         [lease]
         default_secs = 20
         min_secs = 10
@@ -228,6 +234,18 @@ fn everything_can_be_set() {
             }],
         },
         audit: Audit { file: Some(here("audit.jsonl")) },
+        eureka: Eureka {
+            on_http: false,
+            listen: addresses(&["0.0.0.0:8761"]),
+            regions: vec![Region {
+                name: "us-east-1".into(),
+                line: text.lines().position(|line| line.contains("regions.us")).unwrap() + 1,
+                zones: vec![(
+                    "us-east-1c".into(),
+                    vec!["eureka-1.example".into(), "http://10.0.0.5:8761/eureka".into()],
+                )],
+            }],
+        },
         unguarded: vec![],
         lease: Lease { default_secs: 20, min_secs: 10, max_secs: 30 },
         answers: Answers { ttl_secs: 1, max_answers: 8, negative_ttl_secs: 0 },
@@ -270,7 +288,7 @@ fn what_is_wrong_is_told_with_its_line() {
         (
             "[metrics]\nlisten = []",
             &[
-                "line 1: unknown section or key `metrics`; expected one of `dns`, `http`, `udp`, `access`, `audit`, \
+                "line 1: unknown section or key `metrics`; expected one of `dns`, `http`, `udp`, `access`, `audit`, `eureka`, \
                `lease`, `answers`, `rate_limit`, `services`, `forward`, `store`, `log`",
             ],
         ),
@@ -381,7 +399,7 @@ fn what_is_wrong_is_told_with_its_line() {
                 "line 3: log.json must be true or false, not integer `0`",
                 "line 5: dns.workers must be 0 to 256, not -1",
                 "line 6: unknown key `zonedir` in [dns]; did you mean `zone_dir`?",
-                "line 7: unknown section or key `x`; expected one of `dns`, `http`, `udp`, `access`, `audit`, \
+                "line 7: unknown section or key `x`; expected one of `dns`, `http`, `udp`, `access`, `audit`, `eureka`, \
                  `lease`, `answers`, `rate_limit`, `services`, `forward`, `store`, `log`",
             ],
         ),

@@ -46,6 +46,7 @@ impl World {
             reverse_zones: &[],
             negative_ttl_secs: 2,
             ns_addresses: &[],
+            texts: &[],
         };
         view.set_zones(Zones::build(&settings, Vec::new()).unwrap());
         let store = Store::open(dir.path()).unwrap();

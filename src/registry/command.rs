@@ -243,7 +243,7 @@ impl fmt::Display for Refusal {
                 write!(f, "`{name}` is a zone of its own, by {file}")
             }
             Refusal::InZoneFile { name, file, line, .. } => {
-                write!(f, "`{name}` is in the zone file {file}, line {line}")
+                write!(f, "`{name}` is in {file}, line {line}")
             }
             Refusal::NotYours { id } => {
                 write!(

@@ -22,6 +22,7 @@ use super::sockets::Sockets;
 use crate::access::Access;
 use crate::answer::clients::Clients;
 use crate::answer::{Recursion, Responder};
+use crate::api::guard::Guarded;
 use crate::api::{self, Api, datagram, http};
 use crate::audit::Audit;
 use crate::config::{Config, Lease, Live};
@@ -154,13 +155,27 @@ impl Doors {
             sockets.http_unix,
             doors.http_tls.as_ref(),
         );
-        let serving = http::serve(listeners, api::router(Arc::new(api)), connections, http_closing);
-        doors.tasks.push(runtime.spawn(async move {
+        let api = Arc::new(api);
+        doors.serve_http(runtime, listeners, api::router(api.clone()), &connections, &http_closing);
+        let eureka = sockets.eureka.into_iter().map(http::Listener::Plain).collect();
+        doors.serve_http(runtime, eureka, api::eureka_router(api), &connections, &http_closing);
+        Ok(doors)
+    }
+
+    fn serve_http(
+        &mut self,
+        runtime: &Runtime,
+        listeners: Vec<http::Listener>,
+        routes: Guarded,
+        connections: &http::Connections,
+        closing: &watch::Receiver<bool>,
+    ) {
+        let serving = http::serve(listeners, routes, connections.clone(), closing.clone());
+        self.tasks.push(runtime.spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the HTTP door is closed");
             }
         }));
-        Ok(doors)
     }
 
     #[allow(clippy::too_many_arguments)]

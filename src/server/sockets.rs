@@ -18,6 +18,8 @@ pub(super) struct Sockets {
     pub(super) http: Vec<TcpListener>,
     pub(super) http_tls: Vec<TcpListener>,
     pub(super) http_unix: Option<UnixSocket>,
+    /// For clients of Eureka alone.
+    pub(super) eureka: Vec<TcpListener>,
     pub(super) datagram: Vec<UdpSocket>,
     pub(super) encrypted: Encrypted,
     /// The addresses of the DNS doors, and how many UDP sockets each has.
@@ -70,6 +72,8 @@ impl Sockets {
             "http.tls_listen",
             tcp::bind,
         )?;
+        let eureka = &config.eureka.listen;
+        let eureka = bind_each(Vec::new(), eureka, Protocol::Tcp, "eureka.listen", tcp::bind)?;
         let http_unix = config.http.unix_socket.as_deref().map(UnixSocket::bind).transpose()?;
         let datagram =
             bind_each(passed.udp, &config.udp.listen, Protocol::Udp, "udp.listen", udp::bind_one)?;
@@ -87,6 +91,10 @@ impl Sockets {
             let at = http_tls.iter().filter_map(|listener| listener.local_addr().ok());
             addresses += &format!(" http_tls={}", list(at));
         }
+        if !eureka.is_empty() {
+            let at = eureka.iter().filter_map(|listener| listener.local_addr().ok());
+            addresses += &format!(" eureka={}", list(at));
+        }
         if let Some(path) = &config.http.unix_socket {
             addresses += &format!(" http_unix={}", path.display());
         }
@@ -96,6 +104,7 @@ impl Sockets {
             http,
             http_tls,
             http_unix,
+            eureka,
             datagram,
             encrypted,
             dns,

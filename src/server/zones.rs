@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Eureka};
 use crate::dns::zone_file;
-use crate::view::zones::{Conflict, FileZone, ZoneSettings};
+use crate::view::zones::{Conflict, FileZone, Text, TextValue, ZoneSettings};
 use crate::view::{AnswerSettings, Settings, View, Zones, names_of};
 
 /// Services and instances that are looked at in one go.
@@ -39,14 +39,33 @@ fn build(config: &Config, files: Vec<FileZone>) -> Result<Zones, Vec<String>> {
     let dns = &config.dns;
     let listeners: Vec<IpAddr> = dns.listen.iter().map(|address| address.ip()).collect();
     let ns_addresses = if dns.ns_addresses.is_empty() { &listeners } else { &dns.ns_addresses };
+    let texts = texts(&config.eureka);
     let settings = ZoneSettings {
         zones: &dns.zones,
         reverse_zones: &dns.reverse_zones,
         negative_ttl_secs: config.answers.negative_ttl_secs,
         ns_addresses,
+        texts: &texts,
     };
     Zones::build(&settings, files)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+/// The names by which clients of Eureka look for their servers: those of a region say which zones it has, those of a zone
+/// its servers. Each is one record of a character-string a value, since some clients read the first record only, and others
+/// take each string for a name.
+fn texts(eureka: &Eureka) -> Vec<Text> {
+    let text = |name: &str, line, values| Text { name: format!("txt.{name}"), values, line };
+    let mut texts = Vec::new();
+    for region in &eureka.regions {
+        let zones = region.zones.iter().map(|(zone, _)| TextValue::NameInZone(zone.clone()));
+        texts.push(text(&region.name, region.line, zones.collect()));
+        for (zone, servers) in &region.zones {
+            let servers = servers.iter().cloned().map(TextValue::Plain).collect();
+            texts.push(text(zone, region.line, servers));
+        }
+    }
+    texts
 }
 
 /// How answers are made.

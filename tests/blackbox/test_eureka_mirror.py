@@ -50,11 +50,12 @@ def post(server, app, id, address, **fields):
 def test_a_registry_is_copied_and_followed(server, eureka, copies):
     """The whole list, then each change: status, new, deleted; the copies are marked."""
     eureka.put(info("SHOP", "a", "10.0.0.1"), info("SHOP", "b", "10.0.0.2"), info("SHOP", "c", "10.0.0.3", status="DOWN"))
-    eureka.put(info("CART", "d", "10.0.1.1", metadata={"zone": "z1"}))
+    eureka.put(info("CART", "d", "10.0.1.1", metadata={"zone": "z1"}, vipAddress="cart,pay"))
     copy = copies(eureka.url + "/", server)
     copy.says(f"{eureka.url} is copied to {server.url}: 4 instances of 2 apps")
     answers(server, "10.0.0.1", "10.0.0.2")
     assert server.dns.addresses("z1.cart.svc.internal.") == {"10.0.1.1"}
+    assert server.dns.addresses("pay.svc.internal.") == {"10.0.1.1"}
     shown = server.api.get("shop", "c")
     assert (shown["origin"], shown["mirrored_from"], shown["state"]) == ("eureka", eureka.url, "down")
     listed = run("--server", server.url, "list", "shop", "a").stdout
@@ -127,13 +128,16 @@ def test_a_source_that_is_away_or_has_lost_all(server, eureka, copies):
     assert copy.process.poll() is None
 
 
-def test_our_server_is_away(servers, eureka, copies):
-    """A server that was away has what it had, and what was changed meanwhile."""
+@pytest.mark.parametrize("loses", [False, True])
+def test_our_server_is_away(servers, eureka, copies, loses):
+    """A server that was away, and may have lost all, has what it had and what was changed meanwhile."""
     server = servers()
     eureka.put(info("SHOP", "a", "10.0.0.1"), info("SHOP", "b", "10.0.0.2"))
     copy = copies(eureka, server)
     answers(server, "10.0.0.1", "10.0.0.2")
     server.kill()
+    if loses:
+        server.database().unlink()
     eureka.put(info("SHOP", "c", "10.0.0.3"))
     eureka.delete("SHOP", "a")
     copy.says(f"nothing listens on {server.url}")

@@ -155,6 +155,7 @@ fn zones(files: &[(&str, &str)]) -> Zones {
         reverse_zones: &["10.in-addr.arpa.".into(), "d.f.ip6.arpa.".into()],
         negative_ttl_secs: 2,
         ns_addresses: &["192.0.2.53".parse().unwrap(), "2001:db8::53".parse().unwrap()],
+        texts: &[],
     };
     Zones::build(&settings, files.iter().map(|(origin, text)| file(origin, text)).collect())
         .unwrap()

@@ -109,6 +109,11 @@ impl<'a> Kept<'a> {
     }
 }
 
+/// The server that an instance is copied from, if it is.
+pub(in crate::api) fn mirrored_from(instance: &Instance) -> Option<String> {
+    Kept::of(instance)?.mirrored_from.map(Cow::into_owned)
+}
+
 /// An instance as Eureka shows it.
 pub(super) struct Shown<'a> {
     pub(super) info: Info<'a>,

@@ -46,6 +46,7 @@ use crate::config::Lease;
 use crate::registry::{Command, Instance, InstanceId, Refusal, ServiceName};
 
 pub(super) use call::is_eureka;
+pub(super) use kept::mirrored_from;
 
 /// Another server says so of itself.
 const FROM_PEER: &str = "x-netflix-discovery-replication";
@@ -53,11 +54,6 @@ const FROM_PEER: &str = "x-netflix-discovery-replication";
 const MIRRORED_FROM: &str = "x-rollcall-mirrored-from";
 /// Octets of that name at most: a URL.
 const MAX_MIRRORED_FROM_OCTETS: usize = 512;
-
-/// The server that an instance is copied from, without its client's doing.
-pub(super) fn mirrored_from(instance: &Instance) -> Option<String> {
-    kept::Kept::of(instance)?.mirrored_from.map(Into::into)
-}
 
 /// What this door has for itself.
 #[derive(Debug)]

@@ -48,7 +48,7 @@ fn start(limits: Limits, app: Router) -> Running {
 /// Lets in who calls the server `a`.
 fn guard() -> Arc<Guard> {
     let http = Http { host_names: vec!["a".into()], ..Http::default() };
-    Arc::new(Guard::new(Arc::default(), Audit::default(), &http))
+    Arc::new(Guard::new(Arc::default(), Audit::default(), &http, &[]))
 }
 
 fn trivial() -> Router {

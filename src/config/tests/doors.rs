@@ -129,3 +129,32 @@ fn sockets_that_were_passed_go_before_flags_and_file() {
     let closed = "a socket that was passed: http.listen: 10.0.0.1:2 is not on loopback";
     assert!(told.starts_with(closed), "{told}");
 }
+
+#[test]
+fn the_eureka_door_is_guarded_as_http_is() {
+    let config = load("eureka.listen = ['0.0.0.0:8761']\nhttp.insecure_no_tls = true").unwrap();
+    let found = config.check_guarded(None, |_| false).unwrap_err().to_string();
+    assert!(found.contains("eureka.listen: 0.0.0.0:8761 is not on loopback"), "{found}");
+    let error = load("eureka.listen = ['0.0.0.0:8761']").unwrap_err();
+    assert!(error.contains("eureka.listen: 0.0.0.0:8761") && error.contains("in the clear"));
+    let error = load("eureka.listen = ['127.0.0.1:8053']").unwrap_err();
+    assert!(error.contains("in eureka.listen and in http.listen"), "{error}");
+    let error = load("[eureka]\non_http = false\nlisten = []").unwrap_err();
+    assert!(error.contains("line 2: eureka.on_http is false"), "{error}");
+}
+
+#[test]
+fn regions_and_zones_are_names_and_have_servers() {
+    for (text, says) in [
+        ("a = []", "line 2: eureka.regions.r.a must name 1 to 64 servers"),
+        ("", "line 1: eureka.regions.r must have 1 to 32 zones"),
+        ("A = ['h']", "line 2: eureka.regions.r: `A` `A` must be lower case"),
+        ("a = ['h h']", "line 2: eureka.regions.r.a: `h h` is no server"),
+        ("a = ['h', 'h']", "`h` is there twice"),
+        ("r = ['h']", "`r` is a region and a zone"),
+        ("a = ['h']\n[eureka.regions.s]\na = ['h']", "the zone is in another region too"),
+    ] {
+        let error = load(&format!("[eureka.regions.r]\n{text}")).unwrap_err();
+        assert!(error.contains(says), "{text}: {error}");
+    }
+}

@@ -199,7 +199,7 @@ fn a_directory_is_loaded_whole_or_says_what_is_wrong_with_each_file() {
 }
 
 fn settings<'a>(zones: &'a [String], reverse_zones: &'a [String]) -> ZoneSettings<'a> {
-    ZoneSettings { zones, reverse_zones, negative_ttl_secs: 2, ns_addresses: &[] }
+    ZoneSettings { zones, reverse_zones, negative_ttl_secs: 2, ns_addresses: &[], texts: &[] }
 }
 
 #[test]

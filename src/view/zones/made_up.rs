@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{FileZone, Kind, ZoneSettings, types};
+use super::{
+    FileZone, IN_CONFIG, Kind, Place, Text, TextValue, ZoneFileError, ZoneSettings, types,
+};
+use crate::view::wire;
 
 /// TTL of the made-up NS and its addresses, in seconds: they change with the configuration only.
 const TTL_SECS: u32 = 300;
@@ -46,4 +49,52 @@ pub(super) fn complete(
             }
         }
     }
+}
+
+/// Adds the configuration's texts where the zone file has nothing; whether there were any.
+pub(super) fn add_texts(
+    data: &mut FileZone,
+    texts: &[Text],
+    errors: &mut Vec<ZoneFileError>,
+) -> bool {
+    let zone = wire::text(data.origin());
+    let mut any = false;
+    for text in texts {
+        let place = Place { file: IN_CONFIG.into(), line: text.line };
+        let owner = match wire::parse(&format!("{}.{zone}", text.name), &[0]) {
+            Ok(owner) => owner,
+            Err(reason) => {
+                let reason = format!("`{}` is no name in `{zone}`: {reason}", text.name);
+                errors.push(ZoneFileError { file: IN_CONFIG.into(), line: text.line, reason });
+                continue;
+            }
+        };
+        // What the zone file says of a name goes before.
+        let relative = owner.strip_suffix(data.origin()).unwrap_or(&owner);
+        if data.node(relative).is_some_and(|node| !node.is_empty()) {
+            continue;
+        }
+        let rdata = rdata(&text.values, zone.trim_end_matches('.'));
+        if let Err(reason) = data.add(&owner, types::TXT, TTL_SECS, rdata.into(), Some(place)) {
+            errors.push(ZoneFileError { file: IN_CONFIG.into(), line: text.line, reason });
+        }
+        any = true;
+    }
+    any
+}
+
+/// Character-strings one after the other (RFC 1035, section 3.3.14); what is too long for one is cut.
+fn rdata(values: &[TextValue], zone: &str) -> Vec<u8> {
+    let mut rdata = Vec::new();
+    for value in values {
+        let text = match value {
+            TextValue::NameInZone(name) => format!("{name}.{zone}"),
+            TextValue::Plain(text) => text.clone(),
+        };
+        let octets = text.as_bytes();
+        let length = u8::try_from(octets.len()).unwrap_or(u8::MAX);
+        rdata.push(length);
+        rdata.extend(octets.iter().take(usize::from(length)));
+    }
+    rdata
 }

@@ -43,6 +43,28 @@ pub struct ZoneSettings<'a> {
     pub negative_ttl_secs: u32,
     /// Addresses of `ns` where it is made up; unspecified ones are left out.
     pub ns_addresses: &'a [IpAddr],
+    /// Texts that the configuration has at names in the zones with services.
+    pub texts: &'a [Text],
+}
+
+/// A TXT record of the configuration, in all zones with services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// Its name relative to the zone, such as `txt.us-east-1`.
+    pub name: String,
+    /// Its character-strings.
+    pub values: Vec<TextValue>,
+    /// The line of the configuration, from 1.
+    pub line: usize,
+}
+
+/// A character-string of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TextValue {
+    /// A name relative to the zone, which is written whole, without the final dot.
+    NameInZone(String),
+    /// As it is.
+    Plain(String),
 }
 
 /// All zones.
@@ -149,6 +171,9 @@ impl Zones {
         if kind != Kind::File {
             let host = self.first_registry().map_or(data.origin(), Zone::name).into();
             made_up::complete(&mut data, kind, host, settings);
+            if kind == Kind::Registry && made_up::add_texts(&mut data, settings.texts, errors) {
+                self.may_conflict = true;
+            }
         }
         if self.zones.len() == MAX_ZONES {
             errors.push(about(data.file(), format!("there are more than {MAX_ZONES} zones")));

@@ -1,0 +1,41 @@
+"""While the registry is being loaded no client of Eureka is given an empty list, or told to register again (issue 6)."""
+
+from rc.eureka import JSON, Eureka
+from rc.wait import until
+
+#: Reads of the database that each take a while.
+SLOW = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=pread64:delay_enter=20ms"]
+INSTANCES = 200
+
+
+def test_a_list_is_whole_or_refused(servers):
+    server = servers()
+    eureka = Eureka(server.api)
+    for number in range(INSTANCES):
+        eureka.register(f"APP{number}", "i", metadata={"pad": "x" * 1000})
+    server.stop()
+    server.spawn(SLOW)
+
+    def reachable():
+        try:
+            return server.api.call("GET", "/healthz").status == 200
+        except ConnectionError:
+            return False
+
+    until(reachable, 30, what="the HTTP door")
+    refused = 0
+    while server.api.call("GET", "/readyz").status != 200:
+        listed = eureka.call("GET", "apps", headers=JSON)
+        delta = eureka.call("GET", "apps/delta", headers=JSON)
+        last = f"apps/APP{INSTANCES - 1}/i"
+        renewal = eureka.call("PUT", last)
+        if listed.status == 200:
+            break
+        refused += 1
+        assert listed.status == 403 and listed.problem(403)
+        assert delta.status in (200, 403)
+        assert renewal.status in (200, 503), "what is not loaded yet is not unknown"
+    assert refused > 0, "it was loaded too fast to see"
+    server.wait_ready(60)
+    assert len(eureka.instances()) == INSTANCES
+    assert eureka.renew(f"APP{INSTANCES - 1}", "i") == 200
