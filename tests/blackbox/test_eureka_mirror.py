@@ -89,7 +89,7 @@ def test_servers_differ(server, eureka, copies, shape):
     answers(server, "10.0.0.1", "10.0.0.2")
     eureka.delete("SHOP", "a")
     answers(server, "10.0.0.2")
-    assert {headers["Accept"] for headers in eureka.headers} == {"application/json"}
+    assert {headers["accept"] for headers in eureka.headers} == {"application/json"}
 
 
 def test_changes_that_do_not_add_up(server, eureka, copies):
@@ -135,9 +135,11 @@ def test_our_server_is_away(servers, eureka, copies, loses):
     eureka.put(info("SHOP", "a", "10.0.0.1"), info("SHOP", "b", "10.0.0.2"))
     copy = copies(eureka, server)
     answers(server, "10.0.0.1", "10.0.0.2")
-    server.kill()
     if loses:
+        server.stop()
         server.database().unlink()
+    else:
+        server.kill()
     eureka.put(info("SHOP", "c", "10.0.0.3"))
     eureka.delete("SHOP", "a")
     copy.says(f"nothing listens on {server.url}")

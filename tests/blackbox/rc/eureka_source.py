@@ -44,7 +44,7 @@ class Eureka:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self):
-                eureka.headers.append(dict(self.headers))
+                eureka.headers.append({name.lower(): value for name, value in self.headers.items()})
                 status, body = (401, b"") if expected and self.headers["Authorization"] != expected else eureka.answer(self.path)
                 self.send_response(status)
                 if eureka.gzip and "gzip" in self.headers.get("Accept-Encoding", ""):
@@ -113,7 +113,7 @@ class Eureka:
             self._changes.clear()
 
     def answer(self, path):
-        kind = path.removeprefix("/eureka").strip("/")
+        kind = path.removeprefix("/eureka/").rstrip("/")
         with self._lock:
             self.calls[kind] += 1
             status = self.fails.get("all") or self.fails.get(kind)
