@@ -306,3 +306,6 @@ impl Copied {
         summary
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -246,7 +246,7 @@ mod tests {
 
     use super::*;
 
-    fn read(value: Value) -> Instance {
+    fn read(value: &Value) -> Instance {
         let list = json!({"applications": {"application": {"name": "A", "instance": value}}});
         let mut list = List::parse(list.to_string().as_bytes()).unwrap();
         assert_eq!(list.unreadable, Vec::<String>::new());
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn texts_and_numbers_are_taken_for_each_other() {
-        let instance = read(json!({"app": "shop", "instanceId": 7, "status": "down",
+        let instance = read(&json!({"app": "shop", "instanceId": 7, "status": "down",
             "lastDirtyTimestamp": "17", "leaseInfo": {"durationInSecs": "6"}, "actionType": "DELETED"}));
         assert_eq!(instance.name.to_string(), "SHOP/7");
         assert_eq!((&*instance.status, instance.dirty), ("DOWN", 17));
@@ -289,16 +289,16 @@ mod tests {
             [(0, 10_000), (1, 333), (30, 10_000), (90, 10_000), (i64::MAX, 10_000)]
         {
             let lease = json!({"app": "A", "hostName": "h", "leaseInfo": {"durationInSecs": secs}});
-            assert_eq!(read(lease).every.as_millis(), millis, "{secs}");
+            assert_eq!(read(&lease).every.as_millis(), millis, "{secs}");
         }
     }
 
     #[test]
     fn an_id_that_is_not_said_is_filled_in() {
-        let plain = read(json!({"app": "A", "hostName": "h"}));
+        let plain = read(&json!({"app": "A", "hostName": "h"}));
         assert_eq!((&*plain.name.id, plain.dirty), ("h", 0));
         assert!(plain.text.contains(r#""instanceId":"h""#), "{}", plain.text);
-        let amazon = read(json!({"app": "A", "hostName": "h",
+        let amazon = read(&json!({"app": "A", "hostName": "h",
             "dataCenterInfo": {"name": "Amazon", "metadata": {"instance-id": "i-1"}}}));
         assert_eq!(amazon.name.id, "i-1");
     }
@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn times_of_the_lease_are_no_change() {
         let at = |time: u64, status: &str| {
-            read(json!({"app": "A", "hostName": "h", "status": status, "actionType": time,
+            read(&json!({"app": "A", "hostName": "h", "status": status, "actionType": time,
                 "lastUpdatedTimestamp": time, "leaseInfo": {"lastRenewalTimestamp": time, "durationInSecs": 90}}))
         };
         assert_eq!(at(1, "UP").print, at(2, "UP").print);

@@ -6,8 +6,6 @@
 
 mod batch;
 mod copy;
-#[cfg(test)]
-mod copy_tests;
 mod entry;
 mod instance;
 mod pace;

@@ -110,7 +110,7 @@ async fn end_is_asked_for(signals: &mut Receiver<Request>) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// A copy under way.

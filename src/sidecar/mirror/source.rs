@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use flate2::read::GzDecoder;
-use hyper::body::Bytes;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION,
 };
@@ -95,7 +94,7 @@ impl Source {
             _ => return Err(self.refusal(&url, &reply)),
         }
         // It may be large, and renewals must not wait for it.
-        let read = tokio::task::spawn_blocking(move || read(&reply.headers, reply.body)).await;
+        let read = tokio::task::spawn_blocking(move || read(&reply.headers, &reply.body)).await;
         let read = read.unwrap_or_else(|_| Err("it could not be read".into()));
         let list = read.map_err(|reason| {
             ClientError::Refused(format!(
@@ -157,11 +156,11 @@ impl Source {
 }
 
 /// A list, decompressed if it has to be.
-fn read(headers: &HeaderMap, body: Bytes) -> Result<List, String> {
+fn read(headers: &HeaderMap, body: &[u8]) -> Result<List, String> {
     let encoding = headers.get(CONTENT_ENCODING).and_then(|it| it.to_str().ok()).unwrap_or("");
     match encoding.trim().to_ascii_lowercase().as_str() {
-        "" | "identity" => List::parse(&body),
-        "gzip" | "x-gzip" => List::parse(&decompressed(&body, MAX_OCTETS)?),
+        "" | "identity" => List::parse(body),
+        "gzip" | "x-gzip" => List::parse(&decompressed(body, MAX_OCTETS)?),
         other => Err(format!("it is encoded as `{other}`, and was asked for as gzip")),
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::copy::{Copied, Wanted};
-use super::entry::{Action, Answer};
-use super::instance::List;
-use super::summary::Summary;
+use super::super::entry::{Action, Answer};
+use super::super::instance::List;
+use super::super::summary::Summary;
+use super::{Copied, Wanted};
+
+mod property;
 
 const BELIEVE_AFTER: Duration = Duration::from_secs(180);
 
@@ -21,7 +22,7 @@ fn info(id: &str, (status, dirty): Has, action: &str) -> Value {
         "leaseInfo": {"durationInSecs": 30}})
 }
 
-fn list(infos: Vec<Value>, hash: Option<&str>) -> List {
+fn list(infos: &[Value], hash: Option<&str>) -> List {
     let applications =
         json!({"apps__hashcode": hash, "application": [{"name": "SHOP", "instance": infos}]});
     List::parse(json!({ "applications": applications }).to_string().as_bytes()).unwrap()
@@ -112,14 +113,15 @@ impl World {
     }
 
     fn full(&mut self, ids: &[&str], status: &'static str) {
-        let infos = ids.iter().map(|id| info(id, (status, 1), "ADDED")).collect();
-        self.copied.full(self.now, list(infos, None));
+        let infos: Vec<_> = ids.iter().map(|id| info(id, (status, 1), "ADDED")).collect();
+        self.copied.full(self.now, list(&infos, None));
     }
 
     /// A list of changes; whether a whole one is wanted.
     fn delta(&mut self, changes: &[(&str, &'static str, &str)], hash: &str) -> bool {
-        let infos = changes.iter().map(|(id, status, act)| info(id, (*status, 1), act)).collect();
-        self.copied.delta(self.now, list(infos, Some(hash)))
+        let infos = changes.iter().map(|(id, status, act)| info(id, (*status, 1), act));
+        let infos: Vec<_> = infos.collect();
+        self.copied.delta(self.now, list(&infos, Some(hash)))
     }
 
     /// Tells the server all that is due now; whether it has answered.
@@ -163,7 +165,7 @@ fn what_is_listed_is_copied_with_its_status_and_kept_alive() {
     let mut world = World::new();
     assert_eq!(world.copied.wanted(world.now), Wanted::Full);
     let infos = vec![info("a", ("UP", 1), "ADDED"), info("b", ("OUT_OF_SERVICE", 1), "ADDED")];
-    world.copied.full(world.now, list(infos, None));
+    world.copied.full(world.now, list(&infos, None));
     assert!(!world.copied.is_settled());
     world.settle();
     assert!(world.copied.is_settled());
@@ -424,93 +426,4 @@ fn many_go_in_lists_and_renewals_do_not_wait_for_them() {
         most = most.max(world.sent(Action::Renew).len());
     }
     assert!(most < 300, "{most} in one second of ten");
-}
-
-/// What may happen in a second.
-#[derive(Debug, Clone)]
-enum Step {
-    /// The source has an instance so, or no more.
-    Source(usize, Option<&'static str>),
-    /// The server loses a copy.
-    Lose(usize),
-    /// An instance registers itself at the server.
-    ComeOver(usize),
-    Fail(bool),
-    /// The source is asked, or not, for so many seconds.
-    Ask(u64),
-    Pass(u64),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let status = prop::sample::select(vec![Some("UP"), Some("DOWN"), None]);
-    let step = prop_oneof![
-        4 => (0..6_usize, status).prop_map(|(id, status)| Step::Source(id, status)),
-        1 => (0..6_usize).prop_map(Step::Lose),
-        1 => (0..6_usize).prop_map(Step::ComeOver),
-        1 => any::<bool>().prop_map(Step::Fail),
-        4 => (1..10_u64).prop_map(Step::Ask),
-        2 => (1..200_u64).prop_map(Step::Pass),
-    ];
-    prop::collection::vec(step, 0..60)
-}
-
-proptest! {
-    /// Whatever happened: when both have been well for long enough, the server has what the source has, except for what is
-    /// there itself.
-    #[test]
-    fn in_the_end_the_server_has_what_the_source_has(steps in steps()) {
-        let ids = ["a", "b", "c", "d", "e", "f"];
-        let mut world = World::new();
-        let mut source: BTreeMap<&str, Has> = BTreeMap::new();
-        let mut changes: BTreeMap<&str, Option<Has>> = BTreeMap::new();
-        let mut stamp = 0;
-        let ask = |world: &mut World, source: &BTreeMap<&str, Has>, changes: &BTreeMap<&str, Option<Has>>| {
-            let whole = || source.iter().map(|(id, has)| info(id, *has, "ADDED")).collect();
-            if world.copied.wanted(world.now) == Wanted::Delta {
-                let some = changes.iter().map(|(id, has)| match has {
-                    Some(has) => info(id, *has, "MODIFIED"),
-                    None => info(id, ("UP", 0), "DELETED"),
-                });
-                let hash = hash(source.values().map(|(status, _)| *status));
-                if !world.copied.delta(world.now, list(some.collect(), Some(&hash))) {
-                    return;
-                }
-            }
-            world.copied.full(world.now, list(whole(), None));
-        };
-        for step in steps {
-            match step {
-                Step::Source(at, status) => {
-                    stamp += 1;
-                    let has = status.map(|status| (status, stamp));
-                    match has {
-                        Some(has) => drop(source.insert(ids[at], has)),
-                        None => drop(source.remove(ids[at])),
-                    }
-                    changes.insert(ids[at], has);
-                }
-                Step::Lose(at) => drop(world.server.copies.remove(ids[at])),
-                Step::ComeOver(at) => world.server.come_over(ids[at]),
-                Step::Fail(fails) => world.server.fails = fails,
-                Step::Ask(secs) => {
-                    ask(&mut world, &source, &changes);
-                    world.pass(secs);
-                }
-                Step::Pass(secs) => world.pass(secs),
-            }
-        }
-        world.server.fails = false;
-        for _ in 0..100 {
-            ask(&mut world, &source, &changes);
-            world.pass(5);
-        }
-        let expected: Vec<_> = source
-            .iter()
-            .filter(|(id, _)| !world.server.themselves.contains(**id))
-            .map(|(id, (status, _))| (*id, *status))
-            .collect();
-        prop_assert_eq!(world.server.has(), expected);
-        prop_assert!(world.copied.is_settled());
-        prop_assert_eq!(world.copied.doubted(), 0);
-    }
 }
