@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::{Method, StatusCode, Uri};
 use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::error::ClientError;
-use super::http::{CALL_TIMEOUT, Http, Reply, Trouble};
+use super::http::{CALL_TIMEOUT, Header, Http, Reply, Trouble};
 use super::messages::{
     CacheFlushed, CacheStats, Creation, Declared, Issued, Listed, Override, Page, Principal,
     Registered, Registration, Renewed, RenewedMany, State, Summary,
@@ -146,47 +146,6 @@ impl Client {
         reply.map(drop).map_err(|error| name_service(error, service))
     }
 
-    /// Hands on what a registry says that is copied from; a code for each item, and why it was
-    /// refused if it was.
-    pub async fn replicate(
-        &self,
-        items: &[Value],
-        mirrored_from: &str,
-    ) -> Result<Vec<(u16, String)>> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Body<'a> {
-            replication_list: &'a [Value],
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Answers {
-            response_list: Vec<Answer>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Answer {
-            status_code: u16,
-            #[serde(default)]
-            detail: String,
-        }
-        let from = HeaderValue::from_str(mirrored_from)
-            .map_err(|_| ClientError::Usage(format!("`{mirrored_from}` cannot be sent")))?;
-        let headers = [(HeaderName::from_static("x-rollcall-mirrored-from"), from)];
-        let body = Some(json(&Body { replication_list: items })?);
-        let path = "/eureka/peerreplication/batch/";
-        let reply = self.call_with(Method::POST, path, &headers, body).await;
-        let answers: Answers = self.read(&reply.map_err(|error| self.not_ours(error))?)?;
-        match answers.response_list.len() == items.len() {
-            true => Ok(answers
-                .response_list
-                .into_iter()
-                .map(|answer| (answer.status_code, answer.detail))
-                .collect()),
-            false => Err(self.bad_reply("it has not answered each item".to_owned())),
-        }
-    }
-
     /// What is in the cache of upstream answers.
     pub async fn cache_stats(&self) -> Result<CacheStats> {
         self.read(&self.call(Method::GET, "/api/v1/cache", None).await?)
@@ -254,17 +213,22 @@ impl Client {
         self.read(&reply.map_err(|error| name_instance(error, service, id))?)
     }
 
-    /// Makes a call; a reply that is no success is an error.
-    async fn call(&self, method: Method, path: &str, json: Option<Vec<u8>>) -> Result<Reply> {
-        self.call_with(method, path, &[], json).await
+    /// Sends a body of JSON to a path of another API, with a header of that; gives the reply's.
+    pub(super) async fn post(&self, path: &str, header: Header, json: Vec<u8>) -> Result<Bytes> {
+        let reply = self.call_with(Method::POST, path, vec![header], Some(json)).await?;
+        Ok(reply.body)
     }
 
-    /// The same, with headers.
+    /// Makes a call; a reply that is no success is an error.
+    async fn call(&self, method: Method, path: &str, json: Option<Vec<u8>>) -> Result<Reply> {
+        self.call_with(method, path, Vec::new(), json).await
+    }
+
     async fn call_with(
         &self,
         method: Method,
         path: &str,
-        headers: &[(HeaderName, HeaderValue)],
+        mut headers: Vec<Header>,
         json: Option<Vec<u8>>,
     ) -> Result<Reply> {
         let base = match &self.server {
@@ -274,9 +238,8 @@ impl Client {
         };
         let url = format!("{base}{path}");
         let uri: Uri = url.parse().map_err(|_| ClientError::Usage(format!("`{url}` is no URL")))?;
-        let token = self.token.clone().map(|token| (AUTHORIZATION, token));
-        let headers: Vec<_> = headers.iter().cloned().chain(token).collect();
-        let reply = self.http.call(method, uri, &headers, json).await;
+        headers.extend(self.token.iter().map(|token| (AUTHORIZATION, token.clone())));
+        let reply = self.http.call(method, uri, headers, json).await;
         let reply = reply.map_err(|trouble| self.unreachable(trouble))?;
         match reply.status.is_success() {
             true => Ok(reply),
@@ -314,7 +277,7 @@ impl Client {
         }
     }
 
-    fn bad_reply(&self, reason: String) -> ClientError {
+    pub(super) fn bad_reply(&self, reason: String) -> ClientError {
         ClientError::BadReply { server: self.shown.clone(), reason }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -31,8 +31,12 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(25);
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
+
+/// A header of a request, beside those that all have.
+pub(super) type Header = (HeaderName, HeaderValue);
 
 /// Why there was no reply.
 #[derive(Debug)]
@@ -86,7 +90,7 @@ impl Http {
         &self,
         method: Method,
         uri: Uri,
-        headers: &[(HeaderName, HeaderValue)],
+        headers: Vec<Header>,
         json: Option<Vec<u8>>,
     ) -> Result<Reply, Trouble> {
         let mut request = Request::builder()
@@ -94,20 +98,38 @@ impl Http {
             .uri(uri)
             .header(USER_AGENT, AGENT)
             .header(ACCEPT, "application/json, application/problem+json");
-        for (name, value) in headers {
-            request = request.header(name, value.clone());
-        }
         if json.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
         let request = request.body(Full::from(json.unwrap_or_default()));
         let request = request.map_err(|error| Trouble::Other(error.to_string()))?;
+        self.exchange(request, MAX_REPLY_OCTETS).await
+    }
+
+    /// Sends a GET request and reads the whole reply, of at most so many octets.
+    pub(super) async fn get(
+        &self,
+        uri: Uri,
+        headers: Vec<Header>,
+        most: usize,
+    ) -> Result<Reply, Trouble> {
+        let mut request = Request::get(uri).header(USER_AGENT, AGENT);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::default());
+        self.exchange(request.map_err(|error| Trouble::Other(error.to_string()))?, most).await
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>, most: usize) -> Result<Reply, Trouble> {
         self.in_time(async {
-            let response = self.send(request).await?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_REPLY_OCTETS);
-            let body = body.collect().await.map_err(|error| Trouble::of(&*error))?;
-            Ok(Reply { status, body: body.to_bytes() })
+            let (head, body) = self.send(request).await?.into_parts();
+            let body = Limited::new(body, most).collect().await;
+            let body = body.map_err(|error| Trouble::of(&*error))?.to_bytes();
+            Ok(Reply { status: head.status, headers: head.headers, body })
         })
         .await
     }

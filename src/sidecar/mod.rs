@@ -1,8 +1,8 @@
 //! The client side: calls to a server, and `rollcall run`, which keeps a program listed while it runs.
 //!
 //! It knows the HTTP contract alone and imports nothing of the server. [`Client`] makes one call at a time to
-//! one server; [`run`](run::run) starts a child, and one [`listing`] task a server keeps it listed there.
-//! [`mirror`] copies what another registry lists.
+//! one server; [`run`](run::run) starts a child, and one [`listing`] task a server keeps it listed there. [`mirror`] copies
+//! what a Eureka server lists.
 
 mod trust;
 pub mod url;

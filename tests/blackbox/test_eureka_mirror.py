@@ -1,168 +1,245 @@
-"""`rollcall import eureka`: a running Eureka registry, copied and followed (issue 6, point 5)."""
+"""`rollcall import eureka`: what a Eureka server lists is answered, follows it, and goes over to its clients."""
 
-import subprocess
+import json
+import signal
+import time
 
 import pytest
 
-from rc.eureka import Eureka
-from rc.eureka_server import EurekaServer
-from rc.server import BINARY, clean_environment
+from rc import ports
+from rc.eureka_source import Copy, Eureka, info
+from rc.server import run
 from rc.wait import until
 
-
-@pytest.fixture
-def source():
-    server = EurekaServer()
-    yield server
-    server.stop()
-
-
-class Mirror:
-    """The importer under way."""
-
-    def __init__(self, url, server, *options, log):
-        self.log = log
-        self.process = subprocess.Popen(
-            [str(BINARY), "--server", server.url, "import", "eureka", url, "--every", "1s", *options],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=open(log, "wb"), text=True,
-            env=clean_environment(),
-        )  # fmt: skip
-
-    def said(self):
-        return self.log.read_text()
-
-    def stop(self):
-        """As its user does; what it says in the end."""
-        self.process.terminate()
-        out, _ = self.process.communicate(timeout=20)
-        return self.process.returncode, out
+NAME = "shop.svc.internal."
 
 
 @pytest.fixture
-def mirror(server, tmp_path):
+def eureka():
+    eureka = Eureka()
+    yield eureka
+    eureka.go()
+
+
+@pytest.fixture
+def copies(tmp_path):
+    """Makes copies, and ends what is left of them."""
     made = []
 
-    def make(url, *options, to=server):
-        made.append(Mirror(url, to, *options, log=tmp_path / f"mirror-{len(made)}.log"))
+    def make(source, server, *options, **environment):
+        url = source if isinstance(source, str) else source.url
+        made.append(Copy(tmp_path / f"copy-{len(made)}", url, server.url, *options, **environment))
         return made[-1]
 
     yield make
-    for one in made:
-        if one.process.poll() is None:
-            one.process.kill()
-            one.process.communicate()
+    for copy in made:
+        copy.clean()
 
 
-def listed(server, *services):
-    """{service: ids} of what is listed."""
-    return {service: set(server.api.listed(service)) for service in services}
+def answers(server, *addresses, seconds=10):
+    """Waits until a service has exactly these addresses."""
+    until(lambda: server.dns.addresses(NAME) == set(addresses), seconds, what=f"{addresses} in the answers")
 
 
-def test_it_copies_and_follows(server, source, mirror):
-    source.put("SHOP", "s1", ip="10.0.0.1", metadata={"zone": "dc1"}, vipAddress="shop,pay")
-    source.put("SHOP", "s2", ip="10.0.0.2", status="DOWN")
-    source.put("CART", "c1", ip="10.0.0.3")
-    copying = mirror(source.url.replace("http://", "http://user:secret@"))
-    until(lambda: listed(server, "shop", "cart") == {"shop": {"s1", "s2"}, "cart": {"c1"}}, what="the copy")
-    assert source.authorization == "Basic dXNlcjpzZWNyZXQ="
-    assert server.dns.addresses("shop.svc.internal.") == {"10.0.0.1"} == server.dns.addresses("pay.svc.internal.")
-    one = server.api.get("shop", "s1")
-    assert one["origin"] == "eureka" and one["mirrored_from"] == source.url.rstrip("/") and one["tags"] == ["dc1"]
-    source.put("SHOP", "s2", ip="10.0.0.22")
-    source.put("CART", "c2", ip="10.0.0.4")
-    source.remove("CART", "c1")
-    until(lambda: server.dns.addresses("shop.svc.internal.") == {"10.0.0.1", "10.0.0.22"}, what="the change")
-    until(lambda: listed(server, "cart") == {"cart": {"c2"}}, what="what came and what went")
-    assert "/eureka/apps/delta" in source.requests and "secret" not in copying.said()
-    assert source.requests.count("/eureka/apps/") == 1, "its hash was right each time"
-    code, out = copying.stop()
-    assert code == 0 and "any more" in out
-    assert listed(server, "shop", "cart", "pay") == {"shop": set(), "cart": set(), "pay": set()}
+def post(server, app, id, address, **fields):
+    """Registers as a client of Eureka does."""
+    body = {"instance": info(app, id, address, lastDirtyTimestamp="2", **fields)}
+    server.api.call("POST", f"/eureka/apps/{app}", body).expect(204)
 
 
-def test_leases_are_kept_while_the_source_is_away(server, source, mirror):
-    for number in range(4):
-        source.put("SHOP", f"s{number}", ip=f"10.0.0.{number}", leaseInfo={"durationInSecs": 3})
-    copying = mirror(source.url)
-    until(lambda: len(server.api.listed("shop")) == 4, what="the copy")
-    source.fails = 503
-    until(lambda: "is kept" in copying.said(), what="the line that says so")
-    renewals = lambda: server.api.metric("rollcall_renewals_total")
-    before = renewals()
-    until(lambda: renewals() >= before + 16, 30, what="four renewals of each")
-    assert {one["standing"] for one in server.api.listed("shop").values()} == {"live"}
-    # It begins anew with nothing: that is not believed at once.
-    source.forget()
-    source.fails = None
-    until(lambda: "lists 4 of 4 instances no more" in copying.said(), what="its doubt")
-    before = renewals()
-    until(lambda: renewals() >= before + 16, 30, what="four renewals of each")
-    for number in range(3):
-        source.put("SHOP", f"s{number}", ip=f"10.0.0.{number}", leaseInfo={"durationInSecs": 3})
-    until(lambda: set(server.api.listed("shop")) == {"s0", "s1", "s2"}, what="the one that did not come back to go")
+def test_a_registry_is_copied_and_followed(server, eureka, copies):
+    """The whole list, then each change: status, new, deleted; the copies are marked."""
+    eureka.put(info("SHOP", "a", "10.0.0.1"), info("SHOP", "b", "10.0.0.2"), info("SHOP", "c", "10.0.0.3", status="DOWN"))
+    eureka.put(info("CART", "d", "10.0.1.1", metadata={"zone": "z1"}, vipAddress="cart,pay"))
+    copy = copies(eureka.url + "/", server)
+    copy.says(f"{eureka.url} is copied to {server.url}: 4 instances of 2 apps")
+    answers(server, "10.0.0.1", "10.0.0.2")
+    assert server.dns.addresses("z1.cart.svc.internal.") == {"10.0.1.1"}
+    assert server.dns.addresses("pay.svc.internal.") == {"10.0.1.1"}
+    shown = server.api.get("shop", "c")
+    assert (shown["origin"], shown["mirrored_from"], shown["state"]) == ("eureka", eureka.url, "down")
+    listed = run("--server", server.url, "list", "shop", "a").stdout
+    assert "mirrored_from" in listed and eureka.url in listed
+
+    eureka.put(info("SHOP", "a", "10.0.0.1", status="OUT_OF_SERVICE", overriddenStatus="OUT_OF_SERVICE"))
+    answers(server, "10.0.0.2")
+    assert server.api.get("shop", "a")["override"] is None
+    eureka.put(info("SHOP", "e", "10.0.0.5"))
+    answers(server, "10.0.0.2", "10.0.0.5")
+    eureka.delete("SHOP", "b")
+    answers(server, "10.0.0.5")
+    copy.says("1 gone; copied now: 4 instances of 2 apps")
+    assert eureka.calls["apps"] == 1, "the rest were changes"
+
+    assert copy.stop(signal.SIGTERM) == 0
+    assert f"4 copies are off the list of {server.url}" in copy.out
+    assert server.api.call("GET", "/api/v1/services").json["services"] == []
 
 
-def test_it_is_believed_in_the_end(server, source, mirror):
-    for number in range(4):
-        source.put("SHOP", f"s{number}")
-    mirror(source.url, "--believe-after", "2s")
-    until(lambda: len(server.api.listed("shop")) == 4, what="the copy")
-    source.forget()
-    until(lambda: server.api.listed("shop") == {}, 20, what="the end of its doubt")
+@pytest.mark.parametrize("shape", ["gzip", "bare", "delta 404", "delta 403"])
+def test_servers_differ(server, eureka, copies, shape):
+    """Compressed lists, single objects for lists of one, and servers without lists of changes."""
+    eureka.gzip, eureka.bare = shape == "gzip", shape == "bare"
+    if shape.startswith("delta"):
+        eureka.fails["apps/delta"] = int(shape.split()[1])
+    eureka.put(info("SHOP", "a", "10.0.0.1"))
+    copies(eureka, server)
+    answers(server, "10.0.0.1")
+    eureka.put(info("SHOP", "b", "10.0.0.2"))
+    answers(server, "10.0.0.1", "10.0.0.2")
+    eureka.delete("SHOP", "a")
+    answers(server, "10.0.0.2")
+    assert {headers["accept"] for headers in eureka.headers} == {"application/json"}
 
 
-def test_an_instance_that_moves_over_is_let_go(server, source, mirror):
-    source.put("SHOP", "moves", ip="10.0.0.1")
-    source.put("SHOP", "stays", ip="10.0.0.2")
-    copying = mirror(source.url)
-    until(lambda: len(server.api.listed("shop")) == 2, what="the copy")
-    eureka = Eureka(server.api)
-    eureka.register("SHOP", "moves", 9000, ip="10.0.0.1", lastDirtyTimestamp="999999")
-    assert "mirrored_from" not in server.api.get("shop", "moves")
-    # The old registry still has it, and changes it, and then it is gone there.
-    source.put("SHOP", "moves", 8081, ip="10.0.0.1")
-    until(lambda: "SHOP/moves is registered here by itself" in copying.said(), what="the line that says so")
-    source.remove("SHOP", "moves")
-    source.put("SHOP", "new", ip="10.0.0.3")
-    until(lambda: "new" in server.api.listed("shop"), what="the round after it")
-    assert server.api.get("shop", "moves")["port"] == 9000
-    code, _ = copying.stop()
-    assert code == 0 and set(server.api.listed("shop")) == {"moves"}
+def test_changes_that_do_not_add_up(server, eureka, copies):
+    """A hash that differs leads to a whole list."""
+    eureka.put(info("SHOP", "a", "10.0.0.1"), info("SHOP", "b", "10.0.0.2"))
+    copies(eureka, server)
+    answers(server, "10.0.0.1", "10.0.0.2")
+    eureka.lose(("SHOP", "b"))
+    answers(server, "10.0.0.1")
 
 
-def test_our_server_may_restart(servers, source, mirror):
+def test_a_source_that_is_away_or_has_lost_all(server, eureka, copies):
+    """What is copied is answered for longer than its lease; then it is believed, or is back."""
+    short = {"leaseInfo": {"durationInSecs": 2}}
+    some = [info("SHOP", id, f"10.0.0.{n}", **short) for n, id in enumerate("abcd", 1)]
+    everybody = {f"10.0.0.{n}" for n in range(1, 5)}
+    eureka.put(*some)
+    copy = copies(eureka, server, "--believe-after", "4s")
+    answers(server, *everybody)
+    eureka.go()
+    copy.says("what is copied is kept alive meanwhile")
+    lapses = time.monotonic() + 5
+    until(lambda: server.dns.addresses(NAME) != everybody or time.monotonic() > lapses, what="twice the lease")
+    assert server.dns.addresses(NAME) == everybody
+    eureka.lose()
+    eureka.back()
+    copy.says(f"{eureka.url} suddenly lacks 4 of the instances", 60)
+    eureka.put(some[0])
+    eureka.wait("apps", 3)
+    assert server.dns.addresses(NAME) == everybody, "most are missing"
+    eureka.put(some[1])
+    eureka.wait("apps", 3)
+    assert server.dns.addresses(NAME) == everybody, "fewer are missing, and are kept all the same"
+    answers(server, "10.0.0.1", "10.0.0.2")
+    copy.says(f"what {eureka.url} lists is believed again")
+    assert copy.process.poll() is None
+
+
+@pytest.mark.parametrize("loses", [False, True])
+def test_our_server_is_away(servers, eureka, copies, loses):
+    """A server that was away, and may have lost all, has what it had and what was changed meanwhile."""
     server = servers()
-    source.put("SHOP", "s1")
-    copying = mirror(source.url, to=server)
-    until(lambda: "s1" in server.api.listed("shop"), what="the copy")
-    server.stop()
-    until(lambda: "nothing listens" in copying.said(), 20, what="the line that says so")
-    server.database().unlink()
+    eureka.put(info("SHOP", "a", "10.0.0.1"), info("SHOP", "b", "10.0.0.2"))
+    copy = copies(eureka, server)
+    answers(server, "10.0.0.1", "10.0.0.2")
+    if loses:
+        server.stop()
+        server.database().unlink()
+    else:
+        server.kill()
+    eureka.put(info("SHOP", "c", "10.0.0.3"))
+    eureka.delete("SHOP", "a")
+    copy.says(f"nothing listens on {server.url}")
     server.start()
-    until(lambda: "s1" in server.api.listed("shop"), 20, what="the copy, made anew")
-    until(lambda: "again" in copying.said(), what="the line that says so")
+    answers(server, "10.0.0.2", "10.0.0.3", seconds=20)
+    copy.says(f"{server.url} works again")
+    assert copy.process.poll() is None
 
 
-def test_one_rollcall_is_copied_to_another(servers, mirror):
-    old, new = servers(), servers()
-    Eureka(old.api).register("SHOP", "e", ip="10.0.0.1")
-    old.api.register("web", "n", addresses=["10.0.0.2"], lease_secs=600)
-    copying = mirror(old.url + "/eureka", to=new)
-    until(lambda: listed(new, "shop", "web") == {"shop": {"e"}, "web": {"n"}}, what="the copy")
-    old.api.deregister("web", "n")
-    until(lambda: new.dns.addresses("web.svc.internal.") == set(), what="its end")
-    assert copying.stop()[0] == 0
+def test_clients_come_over(server, eureka, copies):
+    """An instance that registers here is no copy any more: the source and the end of the copy leave it alone."""
+    eureka.put(*(info("SHOP", id, f"10.0.0.{n}", leaseInfo={"durationInSecs": 3}) for n, id in enumerate("ab", 1)))
+    copy = copies(eureka, server)
+    answers(server, "10.0.0.1", "10.0.0.2")
+    post(server, "SHOP", "a", "10.0.0.9")
+    answers(server, "10.0.0.9", "10.0.0.2")
+    assert "mirrored_from" not in server.api.get("shop", "a")
+    copy.says("1 registered there by themselves and not copied (SHOP/a)")
+    eureka.put(info("SHOP", "a", "10.0.0.1", status="DOWN"))
+    eureka.put(info("SHOP", "c", "10.0.0.3"))
+    answers(server, "10.0.0.9", "10.0.0.2", "10.0.0.3")
+    eureka.delete("SHOP", "a")
+    eureka.delete("SHOP", "c")
+    answers(server, "10.0.0.9", "10.0.0.2")
+    assert copy.stop(signal.SIGINT) == 0
+    answers(server, "10.0.0.9")
+    assert (copy.out + copy.err).count("SHOP/a") == 1
 
 
-def test_what_cannot_begin_says_why(server, source, mirror):
-    source.put("SHOP", "s1")
-    once = mirror(source.url, "--once")
-    assert once.process.wait(20) == 0 and "s1" in server.api.listed("shop")
-    nobody = mirror("http://127.0.0.1:1/eureka", "--once")
-    assert nobody.process.wait(20) == 1 and "http://127.0.0.1:1/eureka: nothing listens there" in nobody.said()
-    wrong = mirror(server.url + "/nothing", "--once")
-    assert wrong.process.wait(20) == 1 and "404" in wrong.said()
-    assert mirror("eureka:8761").process.wait(20) == 2
-    kept = mirror(source.url, "--keep")
-    until(lambda: "lists 1 instances" in kept.said(), what="the copy")
-    assert kept.stop()[0] == 0 and "s1" in server.api.listed("shop")
+def test_once_and_keep(server, eureka, copies):
+    """`--once` copies and ends; `--keep` leaves the copies; both lapse by themselves."""
+    eureka.put(info("SHOP", "a", "10.0.0.1"))
+    done = copies(eureka, server, "--once")
+    assert (done.wait(), done.err) == (0, "")
+    assert server.dns.addresses(NAME) == {"10.0.0.1"}
+    eureka.put(info("SHOP", "b", "10.0.0.2"))
+    kept = copies(eureka, server, "--keep")
+    answers(server, "10.0.0.1", "10.0.0.2")
+    assert kept.stop(signal.SIGTERM) == 0
+    assert f"2 copies are left to {server.url}" in kept.out
+    assert server.dns.addresses(NAME) == {"10.0.0.1", "10.0.0.2"}
+    eureka.put(info("SHOP", "nowhere", "no address"))
+    done = copies(eureka, server, "--once", "--json")
+    assert done.wait() == 1 and "1 instances were not copied" in done.err
+    first = json.loads(done.out)["copied"]
+    assert (first["instances"], first["refused"]["count"]) == (2, 1)
+    assert first["refused"]["examples"][0].startswith("SHOP/nowhere: 400 ipAddr: `no address`")
+
+
+def test_what_cannot_begin(server, tmp_path, copies):
+    """Errors name the URL without its password, and the way out."""
+    eureka = Eureka(user="me:se/cret")
+    eureka.put(info("SHOP", "a", "10.0.0.1"))
+    with_user = eureka.url.replace("http://", "http://me:se%2Fcret@")
+    copy = copies(with_user, server)
+    answers(server, "10.0.0.1")
+    assert copy.stop(signal.SIGTERM) == 0
+    free = f"http://127.0.0.1:{ports.free()}/eureka"
+    for url, code, words in [
+        (eureka.url, 5, "wants a user and a password"),
+        (eureka.url.replace("http://", "http://me:wrong@"), 5, "another user or password"),
+        (with_user.removesuffix("/eureka"), 1, "such as http://HOST:8761/eureka"),
+        (with_user.replace("/eureka", "/eureka?x=1"), 2, "must not have a query"),
+        (server.url + "/nowhere", 1, "404"),
+        ("eureka", 2, "such as http://HOST:8761/eureka"),
+    ]:
+        done = run("--server", server.url, "import", "eureka", url)
+        assert (done.returncode, done.stdout) == (code, "") and words in done.stderr, (url, done)
+        assert "cret" not in done.stderr and "wrong" not in done.stderr, done
+    done = run("--server", server.url, "import", "eureka", free, "--once")
+    assert done.returncode == 4 and free in done.stderr, done
+    # Who follows waits for the source, and for our server.
+    waiting = copies(free, server)
+    waiting.says(f"nothing listens at {free}")
+    assert waiting.stop(signal.SIGTERM) == 0
+    assert "cret" not in copy.out + copy.err
+    eureka.go()
+    assert run("import", "--help").stdout.count("eureka") and run("import", "eureka").returncode == 2
+
+
+def test_rollcall_from_rollcall(servers, copies):
+    """One Rollcall copies another through its Eureka API, and its answers follow."""
+    first, second = servers(), servers()
+    for n in range(1, 4):
+        post(first, "SHOP", f"i{n}", f"10.0.0.{n}")
+    first.api.register("plain", "p", addresses=["10.0.7.1"])
+    copy = copies(f"{first.url}/eureka", second)
+    answers(second, "10.0.0.1", "10.0.0.2", "10.0.0.3")
+    assert second.dns.addresses("plain.svc.internal.") == {"10.0.7.1"}
+    first.api.call("DELETE", "/eureka/apps/SHOP/i1").expect(200)
+    answers(second, "10.0.0.2", "10.0.0.3")
+    first.api.call("PUT", "/eureka/apps/SHOP/i2/status?value=OUT_OF_SERVICE").expect(200)
+    answers(second, "10.0.0.3")
+    first.api.call("DELETE", "/eureka/apps/SHOP/i2/status?value=UP").expect(200)
+    post(first, "SHOP", "i4", "10.0.0.4")
+    answers(second, "10.0.0.2", "10.0.0.3", "10.0.0.4")
+    # One client comes over; the first server ends; the others are answered.
+    post(second, "SHOP", "i4", "10.0.0.44")
+    first.stop()
+    copy.says("what is copied is kept alive meanwhile")
+    answers(second, "10.0.0.2", "10.0.0.3", "10.0.0.44")
+    assert copy.stop(signal.SIGTERM) == 0
+    answers(second, "10.0.0.44")

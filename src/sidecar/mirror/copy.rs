@@ -1,257 +1,310 @@
-//! What has to be done here so that what is listed there is listed here. There is no I/O and no clock: the time is passed in,
-//! in milliseconds.
+//! What is copied, as a state machine: without I/O and without a clock of its own.
+//!
+//! It is told what the source lists ([`Copied::full`], [`Copied::delta`]) and what our server answered
+//! ([`Copied::answered`]), and says what our server is to be told next ([`Copied::batch`]). An instance is in it from when
+//! the source lists it to when our server has been told that it is gone.
+//!
+//! The source may be in trouble and list next to nothing: servers of Eureka do so after a restart. So a whole list that
+//! suddenly lacks most of what is copied is not believed before it has lacked them for a while.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::Value;
+use super::entry::{AGAIN, Action, Answer, Entry, Item, Kind, There};
+use super::instance::{Instance, List, Name};
+use super::summary::Summary;
 
-use super::list::{Fate, List, Name, hash, number};
+/// Items of a batch at most: what servers of Eureka send each other.
+const BATCH: usize = 250;
+/// Octets of instances in a batch at most: a server takes 2 MiB.
+const BATCH_OCTETS: usize = 1 << 20;
+/// Of a batch, what renewals may take while there is other work: their time is counted, and yet all gets its turn.
+const BATCH_RENEWALS: usize = BATCH / 2;
+/// Fewer than this may all go at once, and nobody doubts it.
+const FEWEST_TO_DOUBT: usize = 3;
+/// Lists of changes go back three minutes. Whoever was away for about as long needs a whole one.
+const DELTA_HOLDS: Duration = Duration::from_secs(120);
 
-/// A list that lacks more than half of so many instances may be a registry that has begun anew, empty.
-const FEW: usize = 3;
-/// The longest time between two renewals of an instance.
-const RENEW_AT_MOST_MS: u64 = 10_000;
-/// How long a lease is of which nothing is said, in milliseconds.
-const DEFAULT_LEASE_MS: u64 = 90_000;
-/// How long until what was refused, or failed, is tried again.
-const TRY_AGAIN_MS: u64 = 1_000;
-/// How long until it is looked again whether an instance that was registered here by itself still is.
-const LOOK_AGAIN_MS: u64 = 30_000;
-
-/// What is done about an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Action {
-    /// It is registered as it is given.
-    Register,
-    /// Its lease is renewed.
-    Renew,
-    /// It is taken off the list.
-    Cancel,
-}
-
-/// Something to do.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Item {
-    /// About which instance.
-    pub name: Name,
-    /// What.
-    pub action: Action,
-    /// What is said of the instance.
-    pub info: Arc<Value>,
-}
-
-/// Where an instance stands.
+/// Which list is to be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// It is to be registered here.
-    Wanted,
-    /// It is listed here, as a copy.
-    Copied,
-    /// It is registered here by itself.
-    OfItself,
-    /// It was refused, as it is given now.
-    Refused,
-    /// It is gone there, and to be taken off the list here.
-    Gone,
+pub(super) enum Wanted {
+    Full,
+    Delta,
 }
 
+/// What is due, soonest first.
+type Agenda = BTreeSet<(Duration, Arc<Name>)>;
+
+/// All that is copied.
 #[derive(Debug)]
-struct Held {
-    info: Arc<Value>,
-    standing: Standing,
-    /// When something is to be done next.
-    due: u64,
+pub(super) struct Copied {
+    believe_after: Duration,
+    entries: BTreeMap<Arc<Name>, Entry>,
+    renewals: Agenda,
+    work: Agenda,
+    /// Items that our server has not answered.
+    in_flight: usize,
+    /// When a list was last taken; `None`: never.
+    listed_at: Option<Duration>,
+    /// Whether changes have led to something else than the source has.
+    is_out_of_step: bool,
+    /// How many are missing and kept.
+    doubted: usize,
+    /// How many of the last whole list could not be read.
+    unreadable: usize,
+    summary: Summary,
 }
 
-/// The copy.
-#[derive(Debug, Default)]
-pub struct Copy {
-    held: BTreeMap<Name, Held>,
-    /// Since when whole lists have lacked too much to be believed.
-    doubted_since: Option<u64>,
-    believe_after_ms: u64,
-}
-
-/// What became of a whole list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Belief {
-    /// It was taken.
-    Taken,
-    /// It lacks so many, of so many, and those are kept for now.
-    Doubted(usize, usize),
-}
-
-/// What came of an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// It was done.
-    Done,
-    /// The instance is not listed here.
-    NotListed,
-    /// The instance is registered here by itself.
-    OfItself,
-    /// It will not be done as it is.
-    Refused,
-    /// It could not be done now.
-    Failed,
-}
-
-impl Copy {
-    /// An empty copy; a list that lacks more than half is believed after so long.
-    pub fn new(believe_after_ms: u64) -> Self {
-        Self { believe_after_ms, ..Self::default() }
+impl Copied {
+    pub(super) fn new(believe_after: Duration) -> Self {
+        Self {
+            believe_after,
+            entries: BTreeMap::new(),
+            renewals: Agenda::new(),
+            work: Agenda::new(),
+            in_flight: 0,
+            listed_at: None,
+            is_out_of_step: false,
+            doubted: 0,
+            unreadable: 0,
+            summary: Summary::default(),
+        }
     }
 
-    /// Takes a whole list: what is not in it is gone, if that can be.
-    pub fn take_all(&mut self, list: List, now: u64) -> Belief {
-        let names: std::collections::BTreeSet<&Name> =
-            list.given.iter().map(|given| &given.name).collect();
-        let is_there = |held: &Held| held.standing != Standing::Gone;
-        let known = self.held.values().filter(|held| is_there(held)).count();
-        let missing: Vec<Name> = self
-            .held
+    /// Which list is to be asked for now.
+    pub(super) fn wanted(&self, now: Duration) -> Wanted {
+        let is_fresh = self.listed_at.is_some_and(|at| now.saturating_sub(at) < DELTA_HOLDS);
+        match is_fresh && !self.is_out_of_step && self.doubted == 0 {
+            true => Wanted::Delta,
+            false => Wanted::Full,
+        }
+    }
+
+    /// Whether the source has listed anything yet.
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed_at.is_some()
+    }
+
+    /// How many are kept although the source lists them no more.
+    pub(super) fn doubted(&self) -> usize {
+        self.doubted
+    }
+
+    /// Takes a whole list.
+    pub(super) fn full(&mut self, now: Duration, list: List) {
+        let listed: HashSet<_> = list.instances.iter().map(|one| one.name.clone()).collect();
+        let ours = self.entries.values().filter(|entry| entry.is_ours()).count();
+        let missing: Vec<Arc<Name>> = self
+            .entries
             .iter()
-            .filter(|(name, held)| is_there(held) && !names.contains(name))
+            .filter(|(name, entry)| !entry.is_gone && !listed.contains(*name))
             .map(|(name, _)| name.clone())
             .collect();
-        let lacks = missing.len();
-        let is_odd = lacks >= FEW && lacks * 2 > known;
-        let since = is_odd.then(|| self.doubted_since.unwrap_or(now));
-        let belief = match since.map(|since| now.saturating_sub(since)) {
-            Some(waited) if waited < self.believe_after_ms => Belief::Doubted(lacks, known),
-            _ => Belief::Taken,
-        };
-        self.doubted_since = since.filter(|_| belief != Belief::Taken);
-        if belief == Belief::Taken {
-            missing.into_iter().for_each(|name| self.go(&name, now));
+        let lacked = missing.iter().filter(|name| self.entries[*name].is_ours()).count();
+        let is_doubtful = ours >= FEWEST_TO_DOUBT && lacked * 2 > ours;
+        for name in missing {
+            self.lack(now, &name, is_doubtful);
         }
-        self.take_given(list, now);
-        belief
+        for instance in list.instances {
+            let name = self.merge(instance);
+            self.plan(now, &name);
+        }
+        if std::mem::replace(&mut self.unreadable, list.unreadable.len()) != list.unreadable.len() {
+            list.unreadable.into_iter().for_each(|reason| self.summary.unreadable.add(reason));
+        }
+        self.listed_at = Some(now);
+        self.is_out_of_step = false;
+        self.doubted = self.entries.values().filter(|it| it.missing_since.is_some()).count();
     }
 
-    /// Takes what has changed; false if the copy is then not what the source has.
-    pub fn take_delta(&mut self, delta: List, now: u64) -> bool {
-        let wanted = delta.hash.clone();
-        self.take_given(delta, now);
-        wanted.is_none_or(|wanted| wanted == self.hash())
-    }
-
-    fn take_given(&mut self, list: List, now: u64) {
-        for given in list.given {
-            match (given.fate, self.held.get_mut(&given.name)) {
-                (Fate::Gone, _) => self.go(&given.name, now),
-                (Fate::Listed, Some(held)) if is_same(&held.info, &given.info) => {
-                    if held.standing == Standing::Gone {
-                        (held.standing, held.due) = (Standing::Wanted, now);
-                    }
-                }
-                (Fate::Listed, _) => {
-                    let held = Held { info: given.info, standing: Standing::Wanted, due: now };
-                    self.held.insert(given.name, held);
-                }
+    /// Takes a list of changes; whether the outcome is not what the source has, and a whole list is wanted.
+    pub(super) fn delta(&mut self, now: Duration, list: List) -> bool {
+        let mut touched = Vec::with_capacity(list.instances.len());
+        for instance in list.instances {
+            // What is gone and is back counts once, as what it is in the end.
+            if !instance.is_deleted {
+                touched.push(self.merge(instance));
+            } else if let Some(entry) = self.entries.get_mut(&instance.name) {
+                entry.is_gone = true;
+                entry.missing_since = None;
+                touched.push(instance.name);
             }
         }
-    }
-
-    fn go(&mut self, name: &Name, now: u64) {
-        let Some(held) = self.held.get_mut(name) else { return };
-        match held.standing {
-            // It may be listed here from before.
-            Standing::Wanted | Standing::Copied => {
-                (held.standing, held.due) = (Standing::Gone, now);
-            }
-            Standing::OfItself | Standing::Refused => drop(self.held.remove(name)),
-            Standing::Gone => {}
+        for name in touched {
+            self.plan(now, &name);
         }
+        self.listed_at = Some(now);
+        self.is_out_of_step = list.hash.is_some_and(|hash| hash != self.hash());
+        self.is_out_of_step
     }
 
+    /// The source has no list of changes: a whole one is wanted.
+    pub(super) fn no_delta(&mut self) {
+        self.is_out_of_step = true;
+    }
+
+    /// How many of each status the source has, as it says so itself: `DOWN_1_UP_4_`.
     fn hash(&self) -> String {
-        let there = self.held.values().filter(|held| held.standing != Standing::Gone);
-        hash(there.map(|held| &*held.info))
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for entry in self.entries.values().filter(|entry| entry.is_at_source()) {
+            *counts.entry(&entry.instance.status).or_default() += 1;
+        }
+        counts.iter().map(|(status, count)| format!("{status}_{count}_")).collect()
     }
 
-    /// What is to be done now, at most `limit` items; what is not answered is due again.
-    pub fn due(&self, now: u64, limit: usize) -> Vec<Item> {
-        let due = self.held.iter().filter(|(_, held)| held.due <= now);
-        let item = |(name, held): (&Name, &Held)| Item {
-            name: name.clone(),
-            action: match held.standing {
-                Standing::Wanted | Standing::Refused => Action::Register,
-                Standing::Copied | Standing::OfItself => Action::Renew,
-                Standing::Gone => Action::Cancel,
-            },
-            info: held.info.clone(),
-        };
-        due.take(limit).map(item).collect()
+    fn merge(&mut self, instance: Instance) -> Arc<Name> {
+        let name = instance.name.clone();
+        let instance = Arc::new(instance);
+        let new = || Entry::new(instance.clone());
+        let entry = self.entries.entry(name.clone()).or_insert_with(new);
+        entry.instance = instance;
+        entry.is_gone = false;
+        entry.missing_since = None;
+        name
     }
 
-    /// When something is to be done next.
-    pub fn next_due(&self) -> Option<u64> {
-        self.held.values().map(|held| held.due).min()
+    /// A whole list lacks an instance. In doubt it is kept for a while.
+    fn lack(&mut self, now: Duration, name: &Arc<Name>, is_doubtful: bool) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        if entry.missing_since.is_none() && is_doubtful && entry.is_ours() {
+            entry.missing_since = Some(now);
+        }
+        let is_believed =
+            entry.missing_since.is_none_or(|since| now.saturating_sub(since) >= self.believe_after);
+        if is_believed {
+            entry.missing_since = None;
+            entry.is_gone = true;
+            self.plan(now, name);
+        }
     }
 
-    /// Notes what came of an item.
-    pub fn answered(&mut self, item: &Item, answer: Answer, now: u64) {
-        let Some(held) = self.held.get_mut(&item.name) else { return };
-        // It may have changed since.
-        if !Arc::ptr_eq(&held.info, &item.info) {
+    /// Puts into the agendas what is next for an instance, and forgets it if there is nothing left to do.
+    fn plan(&mut self, now: Duration, name: &Arc<Name>) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let due = entry.next(now).map(|(at, action)| match action {
+            Action::Renew => (at, Kind::Renewal),
+            Action::Register | Action::Cancel => (at, Kind::Work),
+        });
+        // What is refused is tried again when it is time, however often it is listed meanwhile.
+        let stays = matches!((entry.due, due), (Some((before, Kind::Work)), Some((at, Kind::Work))) if before <= at);
+        if stays {
             return;
         }
-        match (item.action, answer) {
-            (Action::Cancel, Answer::Failed) | (_, Answer::Failed) => {
-                held.due = now + TRY_AGAIN_MS;
-            }
-            (Action::Cancel, _) => drop(self.held.remove(&item.name)),
-            (_, Answer::Done) => {
-                held.standing = Standing::Copied;
-                held.due = now + renew_every(&held.info);
-            }
-            (_, Answer::NotListed) => (held.standing, held.due) = (Standing::Wanted, now),
-            (_, Answer::OfItself) => {
-                (held.standing, held.due) = (Standing::OfItself, now + LOOK_AGAIN_MS);
-            }
-            (_, Answer::Refused) => {
-                (held.standing, held.due) = (Standing::Refused, now + LOOK_AGAIN_MS);
-            }
+        let before = std::mem::replace(&mut entry.due, due);
+        let is_over = entry.is_gone && due.is_none();
+        if let Some((at, kind)) = before {
+            self.agenda(kind).remove(&(at, name.clone()));
+        }
+        if let Some((at, kind)) = due {
+            self.agenda(kind).insert((at, name.clone()));
+        }
+        if is_over {
+            self.entries.remove(name);
         }
     }
 
-    /// Everything that is listed here as a copy is to be taken off the list.
-    pub fn end(&mut self, now: u64) {
-        self.held.retain(|_, held| matches!(held.standing, Standing::Copied | Standing::Gone));
-        for held in self.held.values_mut() {
-            (held.standing, held.due) = (Standing::Gone, now);
+    fn agenda(&mut self, kind: Kind) -> &mut Agenda {
+        match kind {
+            Kind::Renewal => &mut self.renewals,
+            Kind::Work => &mut self.work,
         }
     }
 
-    /// How many instances are copied, are here by themselves, and are refused.
-    pub fn counts(&self) -> [usize; 3] {
-        let count = |standing| self.held.values().filter(|held| held.standing == standing).count();
-        [Standing::Copied, Standing::OfItself, Standing::Refused].map(count)
+    /// When something is due; `None`: nothing is.
+    pub(super) fn due(&self) -> Option<Duration> {
+        let soonest = |agenda: &Agenda| agenda.first().map(|(at, _)| *at);
+        soonest(&self.renewals).into_iter().chain(soonest(&self.work)).min()
     }
 
-    /// How many of what is held is still to be done.
-    pub fn waiting(&self) -> usize {
-        let waits = |held: &&Held| matches!(held.standing, Standing::Wanted | Standing::Gone);
-        self.held.values().filter(waits).count()
+    /// What our server is to be told now; empty: nothing. It has to be [`answered`](Self::answered) before the next.
+    pub(super) fn batch(&mut self, now: Duration) -> Vec<Item> {
+        let is_due = |agenda: &Agenda| agenda.first().is_some_and(|(at, _)| *at <= now);
+        let (mut items, mut octets) = (Vec::new(), 0);
+        while items.len() < BATCH && octets < BATCH_OCTETS {
+            let kind = match (is_due(&self.renewals), is_due(&self.work)) {
+                (true, other) if !other || items.len() < BATCH_RENEWALS => Kind::Renewal,
+                (_, true) => Kind::Work,
+                _ => break,
+            };
+            let Some((_, name)) = self.agenda(kind).pop_first() else { break };
+            let Some(entry) = self.entries.get_mut(&name) else { continue };
+            entry.due = None;
+            let Some((_, action)) = entry.next(now) else { continue };
+            if action == Action::Register {
+                octets += entry.instance.text.len();
+                entry.there = There::Perhaps;
+            }
+            items.push(Item { action, instance: entry.instance.clone() });
+        }
+        self.in_flight = items.len();
+        items
     }
-}
 
-/// Whether two say the same of an instance, the times of its renewals and what happened last apart.
-fn is_same(one: &Value, other: &Value) -> bool {
-    let (Some(one), Some(other)) = (one.as_object(), other.as_object()) else { return false };
-    let counts = |(key, _): &(&String, &Value)| {
-        !matches!(key.as_str(), "leaseInfo" | "lastUpdatedTimestamp" | "actionType")
-    };
-    one.iter().filter(counts).eq(other.iter().filter(counts))
-}
+    /// Our server has answered a batch, or has not: then there are no answers.
+    pub(super) fn answered(&mut self, now: Duration, items: &[Item], answers: &[Answer]) {
+        self.in_flight = 0;
+        let none = Answer::default();
+        for (at, item) in items.iter().enumerate() {
+            let answer = answers.get(at).unwrap_or(&none);
+            let name = &item.instance.name;
+            let Some(entry) = self.entries.get_mut(name) else { continue };
+            entry.answered(now, item, answer, &mut self.summary);
+            self.plan_after(now, name, answer.code >= 500);
+        }
+    }
 
-/// A third of its lease, so that two may be lost.
-fn renew_every(info: &Value) -> u64 {
-    let duration = info.get("leaseInfo").and_then(|lease| number(lease.get("durationInSecs")));
-    let lease = duration.filter(|secs| *secs > 0).map_or(DEFAULT_LEASE_MS, |secs| secs * 1000);
-    (lease / 3).clamp(500, RENEW_AT_MOST_MS)
+    /// Plans what is next for an instance; what the server could not do has to wait.
+    fn plan_after(&mut self, now: Duration, name: &Arc<Name>, has_failed: bool) {
+        // It may have been planned anew while the answer was on its way.
+        if let Some(entry) = self.entries.get_mut(name)
+            && let Some((at, kind)) = entry.due.take()
+        {
+            self.agenda(kind).remove(&(at, name.clone()));
+        }
+        self.plan(if has_failed { now + AGAIN } else { now }, name);
+    }
+
+    /// All copies are to be taken off.
+    pub(super) fn leave(&mut self, now: Duration) {
+        let names: Vec<_> = self.entries.keys().cloned().collect();
+        for name in names {
+            if let Some(entry) = self.entries.get_mut(&name) {
+                entry.is_gone = true;
+            }
+            self.plan(now, &name);
+        }
+    }
+
+    /// Whether something other than renewals is due.
+    pub(super) fn has_work(&self, now: Duration) -> bool {
+        self.work.first().is_some_and(|(at, _)| *at <= now)
+    }
+
+    /// Whether our server has been told all that there is: what is left to do is to ask again for what it did not take.
+    pub(super) fn is_settled(&self) -> bool {
+        let mut work = self.work.iter().filter_map(|(_, name)| self.entries.get(name));
+        self.in_flight == 0 && work.all(|entry| !entry.is_gone && entry.is_declined())
+    }
+
+    /// Whether there is something to tell.
+    pub(super) fn has_changed(&self) -> bool {
+        !self.summary.is_empty()
+    }
+
+    /// What has become of all since it was last asked.
+    pub(super) fn summary(&mut self) -> Summary {
+        let mut summary = std::mem::take(&mut self.summary);
+        let mut apps = HashSet::new();
+        for (name, entry) in &self.entries {
+            if let There::Copy(_) = entry.there {
+                summary.instances += 1;
+                apps.insert(&name.app);
+            }
+        }
+        summary.apps = apps.len();
+        summary
+    }
 }
 
 #[cfg(test)]

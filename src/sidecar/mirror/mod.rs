@@ -1,12 +1,18 @@
-//! `rollcall import eureka`: a copy of another registry's instances, kept while they are listed there.
+//! `rollcall import eureka`: copies what a running Eureka server lists into ours, and follows it.
 //!
-//! [`source`] asks the Eureka server, [`list`] reads what it says, [`copy`] knows what has to be done here (a state machine
-//! without I/O or clock), and [`run`] does it.
+//! [`source`] asks the Eureka server for its lists, [`instance`] reads them, [`copy`] decides what our server is to be told,
+//! [`batch`] tells it, and [`run`] is the loop around them. Our server marks the copies as such. An instance whose client
+//! has come over is no copy any more, and we let go of it.
 
-pub mod copy;
-pub mod list;
-pub mod run;
-pub mod source;
+mod batch;
+mod copy;
+mod entry;
+mod instance;
+mod pace;
+mod run;
+mod source;
+mod summary;
 
-pub use run::{Options, Outcome, run};
+pub use run::{Event, Options, run};
 pub use source::Source;
+pub use summary::{Few, Summary};

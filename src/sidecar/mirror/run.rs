@@ -1,344 +1,399 @@
-//! The loop: asks the source, tells our server, and ends when it is told to.
+//! The loop of a copy: asks the source, tells our server, waits, until it is told to end.
+//!
+//! There is one call to each of the two at a time, and neither waits for the other: renewals go on while a list is slow to
+//! come.
 
+use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use rustix::process::Signal;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::super::client::Client;
-use super::super::pace;
-use super::super::run::note;
-use super::super::signals::{self, Request};
-use super::copy::{Action, Answer, Belief, Copy, Item};
-use super::list::{List, number, status};
-use super::source::{NoList, Source};
+use super::batch;
+use super::copy::Copied;
+use super::entry::{Answer, Item};
+use super::pace::Pace;
+use super::source::{Fetched, Source};
+use super::summary::Summary;
+use crate::sidecar::client::Client;
+use crate::sidecar::error::ClientError;
+use crate::sidecar::signals::{self, Request};
 
-/// Items that are sent at a time, as Eureka's own servers do.
-const BATCH: usize = 250;
-/// Octets of a batch at most: the server takes 2 MiB.
-const MAX_BATCH_OCTETS: usize = 1_500_000;
-/// After so long without a list the whole one is asked for: a server forgets changes after three minutes.
-const ABSENCE: Duration = Duration::from_secs(150);
-/// How long the wait between two tries gets at most.
-const MOST_WAIT: Duration = Duration::from_secs(30);
-/// How long the end may take.
-const END_TIME: Duration = Duration::from_secs(10);
+/// How long our server may take for a list of things to do: each may wait for a disk.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest wait before the source is asked again.
+const SOURCE_RETRY: Duration = Duration::from_secs(30);
+/// The longest wait before our server is asked again: leases run there.
+const SERVER_RETRY: Duration = Duration::from_secs(5);
+/// The time between two lists of renewals that are not full: those that are due meanwhile go together.
+const RENEWALS_APART: Duration = Duration::from_millis(100);
+/// How long the copies are tried to be taken off in the end.
+const LEAVE_TIME: Duration = Duration::from_secs(20);
+/// The wait between two tries of that.
+const LEAVE_RETRY: Duration = Duration::from_millis(250);
 
-/// What is mirrored, and how.
+/// What is copied where, and how.
 #[derive(Debug)]
 pub struct Options {
-    /// From where.
+    /// The Eureka server.
     pub source: Source,
-    /// To where.
+    /// Our server.
     pub server: Client,
-    /// How often the source is asked.
+    /// A file with the token, read again when the server denies a call.
+    pub token_file: Option<PathBuf>,
+    /// The time between two questions to the source.
     pub every: Duration,
-    /// After how long a list is believed that lacks more than half of what there was.
+    /// How long a list that suddenly lacks most of what is copied is not believed.
     pub believe_after: Duration,
-    /// Leaves what is copied to the end of its leases.
-    pub keep: bool,
-    /// Copies what there is, and ends.
+    /// Copy what there is, and end.
     pub once: bool,
+    /// Leave the copies in the end, to the end of their leases.
+    pub keep: bool,
 }
 
-/// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// Instances that were copied at the end.
-    pub copied: usize,
-    /// Instances that are registered here by themselves.
-    pub of_themselves: usize,
-    /// Instances that were refused.
-    pub refused: usize,
-    /// Instances that are not taken off the list, or not copied, because the server could not be asked.
-    pub left: usize,
+/// What is told meanwhile.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The first list is copied.
+    Copied(&'a Summary),
+    /// Something has changed.
+    Changed(&'a Summary),
+    /// The copies are off our server's list; or they are left there (`true`), as many.
+    Ended(usize, bool),
+    /// Something is wrong, or no longer.
+    Note(String),
 }
 
-/// What the source is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ask {
-    All,
-    Delta,
+type Tell<'a> = &'a mut dyn FnMut(Event<'_>);
+
+/// Copies until a signal ends it, or once; gives what the first list has led to.
+///
+/// # Errors
+/// It cannot begin, because of something that does not go away by itself; or the copies could not be taken off.
+pub async fn run(options: Options, tell: Tell<'_>) -> Result<Summary, ClientError> {
+    let listening = signals::listen();
+    let mut signals =
+        listening.map_err(|error| ClientError::Usage(format!("cannot take signals: {error}")))?;
+    let (once, keep) = (options.once, options.keep);
+    let mut mirror = Mirror::new(options, tell);
+    let ended = mirror.follow(&mut signals).await;
+    if !once && (mirror.first.is_some() || ended.is_ok()) {
+        mirror.leave(keep, &mut signals).await?;
+    }
+    ended.map(|()| mirror.first.unwrap_or_default())
 }
 
-type Fetched = (Ask, Result<List, NoList>);
+/// A call that is under way.
+type Call<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
 
-/// Mirrors until a signal; the error is why it could not begin.
-pub async fn run(options: Options) -> Result<Outcome, String> {
-    let mut requests =
-        signals::listen().map_err(|error| format!("signals cannot be taken: {error}"))?;
-    let once = options.once;
-    let (asks, mut lists) = fetcher(options.source.clone());
-    let mut mirror = Mirror::new(options);
-    loop {
-        let now = Instant::now();
-        if !mirror.is_asking && now >= mirror.next_fetch {
-            mirror.is_asking = true;
-            let _ = asks.send(mirror.next_ask(now)).await; // it ends with us
+/// Waits for a call; for ever if there is none.
+async fn end_of<T>(call: &mut Call<T>) -> T {
+    match call {
+        Some(future) => {
+            let ended = future.await;
+            *call = None;
+            ended
         }
-        mirror.send_due(|_| true).await;
-        if once && mirror.has_all() {
-            break;
-        }
-        let wake = mirror.wake();
-        tokio::select! {
-            Some(fetched) = lists.recv() => match mirror.take(fetched) {
-                Err(reason) if once => return Err(reason),
-                _ => {}
-            },
-            () = sleep_until(wake) => {}
-            request = requests.recv() => {
-                if matches!(request, None | Some(Request::End(_))) {
-                    break;
-                }
-            }
+        None => std::future::pending().await,
+    }
+}
+
+/// A list of things to do, and what our server answered.
+type Told = (Vec<Item>, Result<Vec<Answer>, ClientError>);
+
+/// A signal to end. Other signals are for a child, of which there is none.
+async fn end_is_asked_for(signals: &mut Receiver<Request>) {
+    while let Some(request) = signals.recv().await {
+        if matches!(request, Request::End(_) | Request::PassOn(Signal::HUP)) {
+            return;
         }
     }
-    if !once && !mirror.options.keep {
-        mirror.end().await;
-    }
-    Ok(mirror.outcome())
+    std::future::pending::<()>().await;
 }
 
-/// Asks the source on a task of its own: renewals do not wait for a slow list.
-fn fetcher(source: Source) -> (mpsc::Sender<Ask>, mpsc::Receiver<Fetched>) {
-    let (asks, mut asked) = mpsc::channel(1);
-    let (sender, lists) = mpsc::channel(1);
-    tokio::spawn(async move {
-        while let Some(ask) = asked.recv().await {
-            let list = match ask {
-                Ask::All => source.all().await,
-                Ask::Delta => source.delta().await,
-            };
-            if sender.send((ask, list)).await.is_err() {
-                return;
-            }
-        }
-    });
-    (asks, lists)
-}
-
-struct Mirror {
+/// A copy under way.
+struct Mirror<'a> {
     options: Options,
-    copy: Copy,
+    tell: Tell<'a>,
     began: Instant,
-    is_asking: bool,
-    next_fetch: Instant,
-    /// When a list came last; `None`: the whole one is needed.
-    fetched: Option<Instant>,
-    failures: u32,
-    /// Whether our server cannot be asked.
-    in_trouble: bool,
-    /// What was said last, so that it is said once.
-    said: String,
-    /// When our server is asked next, after it could not be.
-    next_send: Instant,
+    copied: Copied,
+    source_pace: Pace,
+    server_pace: Pace,
+    fetch_at: Duration,
+    renew_from: Duration,
+    /// What the first list has led to, once it has.
+    first: Option<Summary>,
 }
 
-impl Mirror {
-    fn new(options: Options) -> Self {
-        let now = Instant::now();
-        let believe_after = u64::try_from(options.believe_after.as_millis()).unwrap_or(u64::MAX);
+impl<'a> Mirror<'a> {
+    fn new(mut options: Options, tell: Tell<'a>) -> Self {
+        options.server = options.server.with_timeout(BATCH_TIMEOUT);
         Self {
-            copy: Copy::new(believe_after),
+            copied: Copied::new(options.believe_after),
             options,
-            began: now,
-            is_asking: false,
-            next_fetch: now,
-            fetched: None,
-            failures: 0,
-            in_trouble: false,
-            said: String::new(),
-            next_send: now,
+            tell,
+            began: Instant::now(),
+            source_pace: Pace::default(),
+            server_pace: Pace::default(),
+            fetch_at: Duration::ZERO,
+            renew_from: Duration::ZERO,
+            first: None,
         }
     }
 
-    /// Milliseconds since it began: the copy's clock.
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn now(&self) -> Duration {
+        self.began.elapsed()
     }
 
-    fn next_ask(&self, now: Instant) -> Ask {
-        match self.fetched {
-            Some(fetched) if now.duration_since(fetched) < ABSENCE => Ask::Delta,
-            _ => Ask::All,
-        }
+    fn note(&mut self, text: String) {
+        (self.tell)(Event::Note(text));
     }
 
-    /// Takes a list, or why there is none.
-    fn take(&mut self, (ask, list): Fetched) -> Result<(), String> {
-        self.is_asking = false;
-        let (now, clock) = (self.now(), Instant::now());
-        self.next_fetch = clock + self.options.every;
-        let shown = self.options.source.shown().to_owned();
-        match (ask, list) {
-            (Ask::All, Ok(list)) => {
-                let listed = list.given.len();
-                let words = match self.copy.take_all(list, now) {
-                    Belief::Taken if self.fetched.is_none() => {
-                        format!("{shown} lists {listed} instances")
+    /// Goes round until it is told to end, or has copied once.
+    async fn follow(&mut self, signals: &mut Receiver<Request>) -> Result<(), ClientError> {
+        let (mut batch, mut fetch) = (None, None);
+        loop {
+            self.begin_batch(&mut batch);
+            self.begin_fetch(&mut fetch);
+            if batch.is_none() {
+                self.tell_changes();
+            }
+            if self.options.once && self.first.is_some() {
+                return Ok(());
+            }
+            let pause = self.pause(batch.is_none(), fetch.is_none());
+            tokio::select! {
+                biased;
+                () = end_is_asked_for(signals) => {
+                    // What is under way is finished, so that we know what there is to take off.
+                    if batch.is_some() {
+                        let told = end_of(&mut batch).await;
+                        self.told(told)?;
                     }
-                    Belief::Taken => String::new(),
-                    Belief::Doubted(lacks, known) => format!(
-                        "{shown} lists {lacks} of {known} instances no more: they are kept for now, and taken off if it stays so"
-                    ),
-                };
-                self.say(words);
-                self.fetched = Some(clock);
-                self.failures = 0;
-            }
-            (Ask::Delta, Ok(delta)) => {
-                self.failures = 0;
-                match self.copy.take_delta(delta, now) {
-                    true => self.fetched = Some(clock),
-                    false => self.ask_for_all(clock),
+                    return Ok(());
                 }
+                told = end_of(&mut batch) => self.told(told)?,
+                fetched = end_of(&mut fetch) => self.fetched(fetched)?,
+                () = sleep(pause) => {}
             }
-            (_, Err(NoList::NoDelta)) => self.ask_for_all(clock),
-            (_, Err(NoList::Trouble(reason))) => {
-                self.failures += 1;
-                self.next_fetch = clock + pace::retry(self.failures, MOST_WAIT);
-                self.say(format!("{reason}; what is copied is kept"));
-                return Err(reason);
+        }
+    }
+
+    /// Begins to tell our server what is due.
+    fn begin_batch(&mut self, batch: &mut Call<Told>) {
+        let now = self.now();
+        let waits = !self.copied.has_work(now) && now < self.renew_from;
+        if batch.is_some() || now < self.server_pace.not_before || waits {
+            return;
+        }
+        let items = self.copied.batch(now);
+        if items.is_empty() {
+            return;
+        }
+        let is_followed = self.copied.due().is_some_and(|due| due <= now);
+        self.renew_from = if is_followed { now } else { now + RENEWALS_APART };
+        *batch = Some(Box::pin(send(&self.options, items)));
+    }
+
+    /// Begins to ask the source, if it is time. What is copied once has one list.
+    fn begin_fetch(&mut self, fetch: &mut Call<Result<Fetched, ClientError>>) {
+        let now = self.now();
+        let has_one = self.options.once && self.copied.is_listed();
+        if fetch.is_some() || now < self.fetch_at.max(self.source_pace.not_before) || has_one {
+            return;
+        }
+        let (source, wanted) = (self.options.source.clone(), self.copied.wanted(now));
+        *fetch = Some(Box::pin(async move { source.fetch(wanted).await }));
+    }
+
+    /// How long there is nothing to begin, if nothing ends meanwhile.
+    fn pause(&self, batch_may_begin: bool, fetch_may_begin: bool) -> Duration {
+        let now = self.now();
+        let mut soonest = now + Duration::from_secs(1);
+        if fetch_may_begin {
+            soonest = soonest.min(self.fetch_at.max(self.source_pace.not_before));
+        }
+        if let (true, Some(due)) = (batch_may_begin, self.copied.due()) {
+            let from = if self.copied.has_work(now) { now } else { self.renew_from };
+            soonest = soonest.min(due.max(from).max(self.server_pace.not_before));
+        }
+        soonest.saturating_sub(now)
+    }
+
+    /// Our server has been told something.
+    fn told(&mut self, (items, result): Told) -> Result<(), ClientError> {
+        let now = self.now();
+        let answers = match result {
+            Ok(answers) => answers,
+            Err(error) => {
+                self.copied.answered(now, &items, &[]);
+                return self.server_failed(error);
             }
+        };
+        self.copied.answered(now, &items, &answers);
+        if let Some(answer) = answers.iter().find(|answer| answer.code >= 500) {
+            let reason = format!("it answers {} to what is to be copied", answer.code);
+            let server = self.options.server.server().to_owned();
+            return self.server_failed(ClientError::Unavailable { server, reason });
+        }
+        if self.server_pace.succeeded(now).is_some() {
+            let server = self.options.server.server().to_owned();
+            self.note(format!("{server} works again"));
         }
         Ok(())
     }
 
-    /// The copy is not what the source has.
-    fn ask_for_all(&mut self, now: Instant) {
-        // Not at once again and again: the source may count otherwise than we do.
-        let is_new = self.fetched.is_some();
-        self.fetched = None;
-        if is_new {
-            self.next_fetch = now;
+    fn server_failed(&mut self, error: ClientError) -> Result<(), ClientError> {
+        if self.is_final(&error) {
+            return Err(error);
         }
-    }
-
-    fn say(&mut self, words: String) {
-        if words != self.said && !words.is_empty() {
-            note(&words);
-        }
-        self.said = words;
-    }
-
-    /// When there is something to do next.
-    fn wake(&self) -> Instant {
-        let due = self.copy.next_due().map(|due| self.began + Duration::from_millis(due));
-        let due = due.map(|due| due.max(self.next_send));
-        let fetch = (!self.is_asking).then_some(self.next_fetch);
-        [due, fetch].into_iter().flatten().min().unwrap_or_else(|| Instant::now() + MOST_WAIT)
-    }
-
-    /// Whether everything that was listed has been tried.
-    fn has_all(&self) -> bool {
-        self.fetched.is_some() && self.copy.waiting() == 0
-    }
-
-    /// Does what is due, batch by batch, until nothing is or the server cannot be asked.
-    async fn send_due(&mut self, go_on: impl Fn(&Self) -> bool) {
-        while go_on(self) && Instant::now() >= self.next_send {
-            let due = self.copy.due(self.now(), BATCH);
-            if due.is_empty() {
-                return;
-            }
-            self.send(&due).await;
-        }
-    }
-
-    async fn send(&mut self, due: &[Item]) {
-        let items = fitting(due);
-        let sent = &due[..items.len()];
-        let answers = self.options.server.replicate(&items, self.options.source.shown()).await;
-        let now = self.now();
-        match answers {
-            Ok(answers) => {
-                if std::mem::take(&mut self.in_trouble) {
-                    note(&format!("{} takes what is copied again", self.options.server.server()));
-                }
-                for (item, (code, detail)) in sent.iter().zip(answers) {
-                    self.answered(item, code, &detail, now);
-                }
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut self.in_trouble, true) {
-                    note(&error.to_string());
-                }
-                self.next_send = Instant::now() + Duration::from_secs(1);
-                sent.iter().for_each(|item| self.copy.answered(item, Answer::Failed, now));
-            }
-        }
-    }
-
-    fn answered(&mut self, item: &Item, code: u16, detail: &str, now: u64) {
-        let answer = match code {
-            200..=299 => Answer::Done,
-            404 => Answer::NotListed,
-            409 => Answer::OfItself,
-            400..=499 => Answer::Refused,
-            _ => Answer::Failed,
-        };
-        let (app, id) = &item.name;
-        match answer {
-            Answer::OfItself if item.action == Action::Register => {
-                note(&format!("{app}/{id} is registered here by itself, and no longer copied"));
-            }
-            Answer::Refused => {
-                note(&format!("{app}/{id} was refused ({code}): {detail}"));
-            }
+        match &error {
+            ClientError::Denied { .. } => self.read_token(),
+            // Its certificate, or ours, may have been over.
+            ClientError::Unreachable { .. } => drop(self.options.server.read_tls_again()),
             _ => {}
         }
-        self.copy.answered(item, answer, now);
+        let now = self.now();
+        if self.server_pace.failed(now, SERVER_RETRY) {
+            self.note(format!("{error} (trying again)"));
+        }
+        Ok(())
     }
 
-    /// Takes off the list what is a copy still, for so long as that may take.
-    async fn end(&mut self) {
+    /// Whether it is of no use to try again: at the beginning somebody is there to mend it.
+    fn is_final(&self, error: &ClientError) -> bool {
+        let may_pass =
+            matches!(error, ClientError::Unreachable { .. } | ClientError::Unavailable { .. });
+        self.options.once || (self.first.is_none() && !may_pass)
+    }
+
+    /// A token that was replaced is taken up.
+    fn read_token(&mut self) {
+        let Some(file) = &self.options.token_file else { return };
+        if let Ok(token) = std::fs::read_to_string(file) {
+            // One that is none leaves the old one, and the call is denied again.
+            let _ = self.options.server.set_token(Some(token.trim()));
+        }
+    }
+
+    /// The source has been asked.
+    fn fetched(&mut self, result: Result<Fetched, ClientError>) -> Result<(), ClientError> {
         let now = self.now();
-        self.copy.end(now);
-        let until = Instant::now() + END_TIME;
-        while self.copy.waiting() > 0 && Instant::now() < until {
-            self.send_due(|_| Instant::now() < until).await;
-            if self.copy.waiting() > 0 {
-                sleep_until(self.next_send.min(until)).await;
+        let source = self.options.source.shown().to_owned();
+        let fetched = match result {
+            Ok(fetched) => fetched,
+            Err(error) if self.is_final(&error) => return Err(error),
+            Err(error) => {
+                if self.source_pace.failed(now, SOURCE_RETRY) {
+                    let kept = match self.copied.is_listed() {
+                        true => "what is copied is kept alive meanwhile; ",
+                        false => "",
+                    };
+                    self.note(format!("{error} ({kept}trying again)"));
+                }
+                return Ok(());
+            }
+        };
+        if let Some(away) = self.source_pace.succeeded(now) {
+            self.note(format!("{source} answers again, after {} s", away.as_secs()));
+        }
+        let doubted = self.copied.doubted();
+        let at_once = match fetched {
+            Fetched::Full(list) => {
+                self.copied.full(now, list);
+                false
+            }
+            Fetched::Delta(list) => self.copied.delta(now, list),
+            Fetched::NoDelta => {
+                self.copied.no_delta();
+                true
+            }
+        };
+        self.fetch_at = if at_once { now } else { now + self.options.every };
+        self.tell_doubt(doubted);
+        Ok(())
+    }
+
+    fn tell_doubt(&mut self, before: usize) {
+        let source = self.options.source.shown();
+        let text = match (before, self.copied.doubted()) {
+            (0, doubted @ 1..) => format!(
+                "{source} suddenly lacks {doubted} of the instances that are copied; they are kept until it has \
+                 lacked them for {} s",
+                self.options.believe_after.as_secs()
+            ),
+            (1.., 0) => format!("what {source} lists is believed again"),
+            _ => return,
+        };
+        self.note(text);
+    }
+
+    /// Says what has changed, when our server has been told all of it.
+    fn tell_changes(&mut self) {
+        if !self.copied.is_listed() || !self.copied.is_settled() {
+            return;
+        }
+        match &self.first {
+            None => {
+                let summary = self.copied.summary();
+                (self.tell)(Event::Copied(&summary));
+                self.first = Some(summary);
+            }
+            Some(_) if self.copied.has_changed() => {
+                (self.tell)(Event::Changed(&self.copied.summary()));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Takes the copies off our server's list, so that nothing is answered that nobody watches; or leaves them.
+    async fn leave(
+        &mut self,
+        keep: bool,
+        signals: &mut Receiver<Request>,
+    ) -> Result<(), ClientError> {
+        let before = self.copied.summary().instances;
+        if keep {
+            (self.tell)(Event::Ended(before, true));
+            return Ok(());
+        }
+        self.copied.leave(self.now());
+        tokio::select! {
+            _ = timeout(LEAVE_TIME, self.cancel_all()) => {}
+            // Who asks twice does not want to wait.
+            () = end_is_asked_for(signals) => {}
+        }
+        let left = self.copied.summary().instances;
+        if self.copied.is_settled() {
+            (self.tell)(Event::Ended(before, false));
+            return Ok(());
+        }
+        let server = self.options.server.server().to_owned();
+        let reason = format!("{left} copies are not off its list, and go when their leases end");
+        Err(ClientError::Unavailable { server, reason })
+    }
+
+    async fn cancel_all(&mut self) {
+        while !self.copied.is_settled() {
+            let now = self.now();
+            let items = self.copied.batch(now);
+            let (items, result) = send(&self.options, items).await;
+            let answers = result.unwrap_or_default();
+            self.copied.answered(self.now(), &items, &answers);
+            if answers.is_empty() || answers.iter().any(|answer| answer.code >= 500) {
+                sleep(LEAVE_RETRY).await;
             }
         }
     }
-
-    fn outcome(&self) -> Outcome {
-        let [copied, of_themselves, refused] = self.copy.counts();
-        Outcome { copied, of_themselves, refused, left: self.copy.waiting() }
-    }
 }
 
-/// So many of the items as fit into a batch, as it has them.
-fn fitting(due: &[Item]) -> Vec<Value> {
-    let mut octets = 0;
-    let mut items = Vec::new();
-    for item in due {
-        let value = as_sent(item);
-        octets += value.to_string().len();
-        if octets > MAX_BATCH_OCTETS && !items.is_empty() {
-            break;
-        }
-        items.push(value);
+/// Tells our server something.
+fn send(options: &Options, items: Vec<Item>) -> impl Future<Output = Told> + Send + use<> {
+    let (server, from) = (options.server.clone(), options.source.name());
+    async move {
+        let result = batch::send(&server, from, &items).await;
+        (items, result)
     }
-    items
-}
-
-fn as_sent(item: &Item) -> Value {
-    let action = match item.action {
-        Action::Register => "Register",
-        Action::Renew => "Heartbeat",
-        Action::Cancel => "Cancel",
-    };
-    let info = (item.action == Action::Register).then_some(&*item.info);
-    json!({
-        "appName": item.name.0,
-        "id": item.name.1,
-        "lastDirtyTimestamp": number(item.info.get("lastDirtyTimestamp")),
-        "status": status(&item.info),
-        "instanceInfo": info,
-        "action": action,
-    })
 }

@@ -1,168 +1,292 @@
-//! The Eureka server that is copied from.
+//! The Eureka server that is copied: its address, and its lists.
 
 use std::io::Read;
 use std::time::Duration;
 
 use data_encoding::BASE64;
 use flate2::read::GzDecoder;
-use hyper::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderName, HeaderValue};
-use hyper::{Method, Uri};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION,
+};
+use hyper::{StatusCode, Uri};
 
-use super::super::client::trust;
-use super::super::http::{Http, Trouble};
-use super::super::trust::TlsFiles;
-use super::list::List;
+use super::copy::Wanted;
+use super::instance::List;
+use crate::sidecar::client::trust;
+use crate::sidecar::error::ClientError;
+use crate::sidecar::http::{Http, Reply, Trouble};
+use crate::sidecar::trust::TlsFiles;
+use crate::sidecar::url::http_url;
 
-/// How long a list may take: a server with 100,000 instances sends some 10 MB.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
-/// Octets of a list at most, once it is decompressed: 400,000 instances.
-const MAX_LIST_OCTETS: u64 = 512 << 20;
+/// How long a list may take to come.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Octets of a list at most, as it was before it was compressed: some 300,000 instances.
+const MAX_OCTETS: usize = 512 << 20;
+/// Octets of the address at most: our server keeps it with each copy.
+const MAX_URL_OCTETS: usize = 512;
+/// Characters of a stranger's words that are shown at most.
+const MAX_SHOWN: usize = 200;
 
-/// Asks it.
+/// A Eureka server.
 #[derive(Debug, Clone)]
 pub struct Source {
+    /// Its address without user, password and slash at the end.
     base: String,
+    name: HeaderValue,
     authorization: Option<HeaderValue>,
     http: Http,
 }
 
-/// Why there is no list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NoList {
-    /// It has no deltas to give: the whole list is to be asked for.
+/// What the source has given.
+#[derive(Debug)]
+pub(super) enum Fetched {
+    Full(List),
+    Delta(List),
+    /// It has no list of changes, or not for us.
     NoDelta,
-    /// In words.
-    Trouble(String),
 }
 
 impl Source {
-    /// The server at `http://[user:password@]host:port/eureka`; the error says what is wrong with that.
-    pub fn new(url: &str, tls: &TlsFiles) -> Result<Self, String> {
-        let url = url.trim().trim_end_matches('/');
-        let url = url.strip_suffix("/apps").unwrap_or(url);
-        let (scheme, rest) = url
-            .split_once("://")
-            .filter(|(scheme, _)| matches!(*scheme, "http" | "https"))
-            .ok_or("must be a URL, such as http://eureka.example:8761/eureka")?;
-        let authority = rest.split('/').next().unwrap_or_default();
-        let (base, authorization) = match authority.rsplit_once('@') {
-            None => (url.to_owned(), None),
-            Some((user_info, host)) => {
-                let path = rest.get(authority.len()..).unwrap_or_default();
-                (format!("{scheme}://{host}{path}"), Some(basic(user_info)?))
-            }
-        };
-        let uri: Result<Uri, _> = base.parse();
-        if uri.is_err() || authority.is_empty() {
-            return Err("is no URL".into());
-        }
-        let http = Http::over_tcp(FETCH_TIMEOUT, true, trust(&base, tls)?);
-        Ok(Self { base, authorization, http })
+    /// The server at `http[s]://[user:password@]host[:port]/path`: what `/apps` comes after.
+    ///
+    /// # Errors
+    /// Says what is wrong with the address or the files, and never the password.
+    pub fn new(url: &str, tls: &TlsFiles) -> Result<Self, ClientError> {
+        let (base, user) = parse(url).map_err(ClientError::Usage)?;
+        let authorization =
+            user.map(|user| basic(&user)).transpose().map_err(ClientError::Usage)?;
+        let name = HeaderValue::from_str(&base)
+            .map_err(|_| ClientError::Usage(format!("`{base}` has characters that no URL has")))?;
+        let tls = trust(&base, tls).map_err(ClientError::Usage)?;
+        Ok(Self { name, authorization, http: Http::over_tcp(TIMEOUT, true, tls), base })
     }
 
-    /// Its URL, without a password.
+    /// Its address, as it is shown.
     pub fn shown(&self) -> &str {
         &self.base
     }
 
-    /// The whole list.
-    pub async fn all(&self) -> Result<List, NoList> {
-        self.fetch("apps/").await
+    /// The same, for a header.
+    pub(super) fn name(&self) -> HeaderValue {
+        self.name.clone()
     }
 
-    /// What has changed lately.
-    pub async fn delta(&self) -> Result<List, NoList> {
-        self.fetch("apps/delta").await
-    }
-
-    async fn fetch(&self, path: &str) -> Result<List, NoList> {
-        let trouble = |text: String| NoList::Trouble(format!("{}: {text}", self.base));
-        let uri: Uri =
-            format!("{}/{path}", self.base).parse().map_err(|_| trouble("is no URL".to_owned()))?;
-        let mut headers: Vec<(HeaderName, HeaderValue)> =
-            vec![(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))];
-        headers.extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
-        let reply = self.http.call(Method::GET, uri, &headers, None).await;
-        let reply = reply.map_err(|error| {
-            trouble(match error {
-                Trouble::Refused => "nothing listens there".to_owned(),
-                Trouble::TimedOut(time) => format!("no reply within {} s", time.as_secs()),
-                Trouble::Other(reason) => reason,
-            })
+    /// Asks for a list.
+    pub(super) async fn fetch(&self, wanted: Wanted) -> Result<Fetched, ClientError> {
+        let path = match wanted {
+            Wanted::Full => "/apps",
+            Wanted::Delta => "/apps/delta",
+        };
+        let url = format!("{}{path}", self.base);
+        let uri: Uri = url.parse().map_err(|_| ClientError::Usage(format!("`{url}` is no URL")))?;
+        let mut headers = vec![
+            (ACCEPT, HeaderValue::from_static("application/json")),
+            (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
+        ];
+        headers.extend(self.authorization.iter().map(|value| (AUTHORIZATION, value.clone())));
+        let reply = self.http.get(uri, headers, MAX_OCTETS).await;
+        let reply = reply.map_err(|trouble| self.unreachable(trouble))?;
+        match (wanted, reply.status) {
+            (_, StatusCode::OK) => {}
+            (Wanted::Delta, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) => {
+                return Ok(Fetched::NoDelta);
+            }
+            _ => return Err(self.refusal(&url, &reply)),
+        }
+        // It may be large, and renewals must not wait for it.
+        let read = tokio::task::spawn_blocking(move || read(&reply.headers, &reply.body)).await;
+        let read = read.unwrap_or_else(|_| Err("it could not be read".into()));
+        let list = read.map_err(|reason| {
+            ClientError::Refused(format!(
+                "what {url} answers is no list of a Eureka server: {reason}; is the URL right?"
+            ))
         })?;
-        match reply.status.as_u16() {
-            200 => {}
-            403 | 404 if path.ends_with("delta") => return Err(NoList::NoDelta),
-            401 | 403 => {
-                let text = format!("{}: give user and password in the URL", reply.status);
-                return Err(trouble(text));
+        Ok(match wanted {
+            Wanted::Full => Fetched::Full(list),
+            Wanted::Delta => Fetched::Delta(list),
+        })
+    }
+
+    fn unreachable(&self, trouble: Trouble) -> ClientError {
+        let server = self.base.clone();
+        let reason = match trouble {
+            Trouble::Refused => {
+                format!("nothing listens at {server}: does Eureka run there, and is the URL right?")
             }
-            _ => return Err(trouble(format!("it says {}", reply.status))),
-        }
-        let plain = plain(&reply.body).map_err(trouble)?;
-        List::read(&plain).map_err(trouble)
-    }
-}
-
-fn basic(user_info: &str) -> Result<HeaderValue, String> {
-    let decoded = percent_decoded(user_info);
-    let value = HeaderValue::from_str(&format!("Basic {}", BASE64.encode(&decoded)));
-    let mut value = value.map_err(|_| "has a user that cannot be sent".to_owned())?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut octets = text.as_bytes().iter();
-    let mut decoded = Vec::new();
-    while let Some(&octet) = octets.next() {
-        let rest = octets.as_slice();
-        let hex = rest.get(..2).filter(|_| octet == b'%');
-        let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(value) => {
-                decoded.push(value);
-                octets.nth(1);
+            Trouble::TimedOut(time) => format!(
+                "{server} did not answer within {} s: can it be reached from here?",
+                time.as_secs_f32()
+            ),
+            Trouble::Other(reason) => {
+                format!("cannot reach {server}: {reason}; is the URL right?")
             }
-            None => decoded.push(octet),
+        };
+        ClientError::Unreachable { server, reason }
+    }
+
+    fn refusal(&self, url: &str, reply: &Reply) -> ClientError {
+        let server = self.base.clone();
+        let status = reply.status;
+        match status.as_u16() {
+            401 => {
+                let reason = match self.authorization {
+                    Some(_) => "it takes another user or password than those in the URL",
+                    None => "it wants a user and a password: give http://USER:PASSWORD@HOST/…",
+                };
+                ClientError::Denied { server, reason: reason.into() }
+            }
+            300..=399 => {
+                let to = reply.headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("");
+                let to: String = to.chars().take(MAX_SHOWN).collect();
+                ClientError::Refused(format!("{url} leads on to `{to}` ({status}): give that URL"))
+            }
+            404 => ClientError::Refused(format!(
+                "{url} is not there (404): give the URL that clients have as serviceUrl, such as \
+                 http://HOST:8761/eureka"
+            )),
+            // What a server says that has not heard from the others yet.
+            403 => {
+                let reason = "it does not give its list yet (403)".into();
+                ClientError::Unavailable { server, reason }
+            }
+            408 | 429 | 500.. => ClientError::Unavailable { server, reason: status.to_string() },
+            _ => ClientError::Refused(format!("{url} answers {status}: is the URL right?")),
         }
     }
-    decoded
 }
 
-/// A body as it was before it was compressed: gzip says so in its first two octets.
-fn plain(body: &[u8]) -> Result<Vec<u8>, String> {
-    if !body.starts_with(&[0x1f, 0x8b]) {
-        return Ok(body.to_vec());
+/// A list, decompressed if it has to be.
+fn read(headers: &HeaderMap, body: &[u8]) -> Result<List, String> {
+    let encoding = headers.get(CONTENT_ENCODING).and_then(|it| it.to_str().ok()).unwrap_or("");
+    match encoding.trim().to_ascii_lowercase().as_str() {
+        "" | "identity" => List::parse(body),
+        "gzip" | "x-gzip" => List::parse(&decompressed(body, MAX_OCTETS)?),
+        other => Err(format!("it is encoded as `{other}`, and was asked for as gzip")),
     }
+}
+
+fn decompressed(octets: &[u8], most: usize) -> Result<Vec<u8>, String> {
     let mut plain = Vec::new();
-    let read = GzDecoder::new(body).take(MAX_LIST_OCTETS + 1).read_to_end(&mut plain);
-    read.map_err(|error| format!("its reply is no gzip ({error})"))?;
-    match plain.len() as u64 {
-        0..=MAX_LIST_OCTETS => Ok(plain),
-        _ => Err(format!("its list has more than {MAX_LIST_OCTETS} octets")),
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    let read = GzDecoder::new(octets).take(limit).read_to_end(&mut plain);
+    read.map_err(|error| format!("it is no gzip: {error}"))?;
+    match plain.len() <= most {
+        true => Ok(plain),
+        false => Err(format!("it has more than {most} octets")),
     }
+}
+
+/// An address, and the user with the password in it. What is wrong is said without either.
+fn parse(url: &str) -> Result<(String, Option<String>), String> {
+    let url = url.trim();
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Err(
+            "the URL must be that of a Eureka server, such as http://HOST:8761/eureka".into()
+        );
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    if path.contains('@') {
+        return Err("the URL has an `@` in its path: a `/`, `?` or `#` in a password is written as %2F, %3F or \
+                    %23"
+            .into());
+    }
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (Some(decoded(user)?), host),
+        None => (None, authority),
+    };
+    let base = format!("{scheme}://{host}{}", path.trim_end_matches('/'));
+    let uri = http_url(&base)?;
+    if uri.query().is_some() || path.contains('#') {
+        return Err(format!("`{base}` must not have a query"));
+    }
+    match base.len() {
+        0..=MAX_URL_OCTETS => Ok((base, user.filter(|user| !user.is_empty()))),
+        _ => Err(format!("the URL may have {MAX_URL_OCTETS} octets")),
+    }
+}
+
+/// The octets that `%XX` stand for.
+fn decoded(text: &str) -> Result<String, String> {
+    let wrong = || "the user or password in the URL has a `%` that is not `%XX`".to_owned();
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            octets.push(*first);
+            continue;
+        }
+        let digits =
+            rest.get(..2).and_then(|two| std::str::from_utf8(two).ok()).ok_or_else(wrong)?;
+        octets.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
+        rest = &rest[2..];
+    }
+    String::from_utf8(octets).map_err(|_| wrong())
+}
+
+fn basic(user: &str) -> Result<HeaderValue, String> {
+    let with_colon = if user.contains(':') { user.to_owned() } else { format!("{user}:") };
+    let value = format!("Basic {}", BASE64.encode(with_colon.as_bytes()));
+    let mut header = HeaderValue::from_str(&value).map_err(|error| error.to_string())?;
+    header.set_sensitive(true);
+    Ok(header)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
     use super::*;
 
     #[test]
-    fn a_url_is_taken_as_people_write_it() {
-        let tls = TlsFiles::default();
-        for (url, shown) in [
-            ("http://h:8761/eureka/", "http://h:8761/eureka"),
-            ("http://h:8761/eureka/apps", "http://h:8761/eureka"),
-            ("http://u:p%40@h/eureka/v2", "http://h/eureka/v2"),
+    fn addresses_are_read() {
+        for (url, base, user) in [
+            ("http://a:8761/eureka/", "http://a:8761/eureka", None),
+            (" https://a/eureka/v2// ", "https://a/eureka/v2", None),
+            ("http://a", "http://a", None),
+            ("http://me:se%40cret@a:1/e", "http://a:1/e", Some("me:se@cret")),
+            ("http://me:p@ss@[::1]:1", "http://[::1]:1", Some("me:p@ss")),
+            ("http://@a/", "http://a", None),
         ] {
-            let source = Source::new(url, &tls).unwrap();
-            assert_eq!(source.shown(), shown);
-            assert!(!format!("{source:?}").contains("p@"));
+            assert_eq!(parse(url), Ok((base.into(), user.map(Into::into))), "{url}");
         }
-        for url in ["", "h:8761", "ftp://h", "http://", "http://a b/"] {
-            assert!(Source::new(url, &tls).is_err(), "{url}");
+        for (url, reason) in [
+            ("a:8761", "such as http://HOST:8761/eureka"),
+            ("", "such as"),
+            ("ftp://me:secret@a", "must begin with http://"),
+            ("http://me:se/cret@a:1/e", "%2F"),
+            ("http://me:se%xcret@a:1/e", "%XX"),
+            ("http://me:secret@a:1/e?x", "query"),
+            ("http://me:secret@a:99999/e", "1 to 65535"),
+            ("http://me:secret@/e", "is no URL"),
+            (&format!("http://me:secret@a/{}", "x".repeat(MAX_URL_OCTETS)), "512 octets"),
+        ] {
+            let error = parse(url).unwrap_err();
+            assert!(error.contains(reason), "{url}: {error}");
+            assert!(!error.contains("cret"), "{error}");
         }
-        assert_eq!(percent_decoded("u:p%40%zz%4"), b"u:p@%zz%4");
+    }
+
+    #[test]
+    fn a_user_is_shown_to_the_source_alone() {
+        let source = Source::new("http://me:secret@a:1/eureka", &TlsFiles::default()).unwrap();
+        assert_eq!(source.shown(), "http://a:1/eureka");
+        assert_eq!(source.authorization.as_ref().unwrap(), "Basic bWU6c2VjcmV0");
+        assert!(!format!("{source:?}").contains("secret"));
+        assert_eq!(basic("me").unwrap(), "Basic bWU6");
+    }
+
+    #[test]
+    fn what_is_compressed_is_bounded_too() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&[b'x'; 100_000]).unwrap();
+        let octets = encoder.finish().unwrap();
+        assert_eq!(decompressed(&octets, 100_000).unwrap().len(), 100_000);
+        assert!(decompressed(&octets, 99_999).unwrap_err().contains("more than 99999"));
+        assert!(decompressed(b"plain", 99).unwrap_err().contains("no gzip"));
     }
 }
