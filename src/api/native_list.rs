@@ -156,7 +156,8 @@ pub(super) struct InstanceView<'a> {
 struct OverrideView<'a> {
     state: &'static str,
     reason: &'a str,
-    /// Until it ends by itself; null: somebody has to end it.
+    /// Until it ends by itself; not there: somebody has to end it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     expires_in_ms: Option<u64>,
 }
 
@@ -280,7 +281,7 @@ mod tests {
                 r#""port":8080,"protocol":"tcp","ports":{"metrics":9090},"lease_secs":30,"#,
                 r#""expires_in_ms":28000,"tags":["blue"],"version":"2.1.0","weight":1,"#,
                 r#""priority":0,"meta":{"a":"1"},"state":"draining","state_reason":"deploy 42","#,
-                r#""override":{"state":"down","reason":"broken disk","expires_in_ms":null},"health":"unchecked","#,
+                r#""override":{"state":"down","reason":"broken disk"},"health":"unchecked","#,
                 r#""answering":false,"why":"its override says down","standing":"suspect","origin":"native","#,
                 r#""registered_unix_ms":1,"changed_unix_ms":2,"revision":3}"#
             )
