@@ -6,7 +6,7 @@ import time
 import urllib.request
 
 from bench import report, servers
-from bench.loads_dns import figure
+from bench.loads_dns import NAP, figure
 from bench.machine import Run
 from bench.rounds import values
 
@@ -58,7 +58,8 @@ def renewals(bench, server, listed):
 
 def together(bench, server, listed, names):
     """The same with queries beside them: their figures, and those of the queries."""
-    queries = bench.tool.begin("load", "--port", server.port, "--file", names, "--rate", QUERIES, "--secs", bench.secs)
+    queries = bench.tool.begin("load", "--port", server.port, "--file", names, "--rate", QUERIES, "--secs", bench.secs,
+                               *NAP)
     figures = renewals(bench, server, listed)()
     of_queries = bench.tool.end(queries)
     return {**figures, "qps": of_queries["qps"], "lost": of_queries["lost"]}
