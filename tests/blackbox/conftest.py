@@ -4,6 +4,8 @@ import contextlib
 
 import pytest
 
+from rc.eureka_clients import Client
+from rc.recorder import Recorder
 from rc.resolvers import ADDRESSES
 from rc.rig import Rig
 from rc.server import BINARY, Server
@@ -93,6 +95,29 @@ def sidecars(tmp_path):
     yield make
     for sidecar in made:
         sidecar.clean()
+
+
+@pytest.fixture
+def eureka_clients():
+    """Makes clients of Eureka of a kind, `node-delta` or other, whose processes are ended in the end."""
+    made = []
+
+    def make(kind, *arguments, **options):
+        language, _, delta = kind.partition("-")
+        made.append(Client(language, *arguments, delta=delta == "delta", **options))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.kill()
+
+
+@pytest.fixture
+def recorder(server):
+    """What is between clients and the server of the test, and hears all."""
+    recorder = Recorder(server)
+    yield recorder
+    recorder.stop()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ const client = new Eureka({
   logger: { debug: quiet, info: quiet, warn: noted, error: noted, level: quiet },
   instance: {
     app: options.app,
-    instanceId: options.id,
+    instanceId: options.id || undefined,
     hostName: '127.0.0.1',
     ipAddr: '127.0.0.1',
     port: { $: options.port, '@enabled': true },
@@ -31,9 +31,9 @@ const client = new Eureka({
     registryFetchInterval: 500,
     requestRetryDelay: 100,
     maxRetries: 50,
-    shouldUseDelta: options.delta === true,
-    fetchDelta: options.delta === true,
   },
+  // Beside `eureka` and not in it: the client looks for it there.
+  shouldUseDelta: options.delta === true,
   requestMiddleware: (request, done) => {
     if (server.username) request.auth = { user: server.username, password: server.password };
     done(request);

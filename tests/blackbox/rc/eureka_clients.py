@@ -1,7 +1,10 @@
 """Real clients of Eureka, each in a process of its own."""
 
+import contextlib
+import http.server
 import json
 import subprocess
+import threading
 
 from rc import programs
 from rc.server import ROOT, clean_environment
@@ -14,7 +17,7 @@ class Client:
 
     def __init__(self, kind, url, app, port, **options):
         options = {"url": url, "app": app, "port": port, "id": f"{app}-{port}", **options}
-        self.kind = kind
+        self.kind, self.delta = kind, options.get("delta", False)
         self.process = subprocess.Popen(
             [*command(kind), json.dumps(options)],
             stdin=subprocess.PIPE,
@@ -47,3 +50,29 @@ def command(kind):
         return programs.python("eureka_client")
     assert MODULES.exists(), f"there is no {MODULES}: run `tests/run install`"
     return ["node", str(programs.SOURCES / "eureka_client.js")]
+
+
+@contextlib.contextmanager
+def answering(text):
+    """A small web server that is an instance; its port."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = text.encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=web.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield web.server_port
+    finally:
+        web.shutdown()
+        thread.join()
+        web.server_close()
