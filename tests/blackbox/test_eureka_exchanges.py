@@ -1,7 +1,7 @@
-"""Exchanges of clients that cannot be run here, as they write them, and the replies field by field (issue 6)."""
+"""The Eureka API over raw HTTP: lists, leases, overrides, and what is better than there (issue 6)."""
 
-import gzip
 import json
+import pathlib
 import time
 
 import pytest
@@ -9,85 +9,11 @@ import pytest
 from rc.eureka import JSON, Eureka, hash_of, instance
 from rc.wait import Stalls, until
 
-SPRING = {"Accept": "application/json, application/*+json", "Accept-Encoding": "gzip", "Content-Type": "application/json"}
-OWN = "com.netflix.appinfo.InstanceInfo$DefaultDataCenterInfo"
-LEASE = {
-    "renewalIntervalInSecs": 30,
-    "durationInSecs": 90,
-    "registrationTimestamp": 0,
-    "lastRenewalTimestamp": 0,
-    "evictionTimestamp": 0,
-    "serviceUpTimestamp": 0,
-}
-
-#: What Spring Cloud sends: nulls, numbers in texts, and all that it knows.
-FROM_SPRING = {
-    "instance": {
-        "instanceId": "host:shop:8080",
-        "app": "SHOP",
-        "appGroupName": None,
-        "ipAddr": "10.0.0.1",
-        "sid": "na",
-        "homePageUrl": "http://host:8080/",
-        "statusPageUrl": "http://host:8080/actuator/info",
-        "healthCheckUrl": "http://host:8080/actuator/health",
-        "secureHealthCheckUrl": None,
-        "vipAddress": "shop",
-        "secureVipAddress": "shop",
-        "countryId": 1,
-        "dataCenterInfo": {"@class": OWN, "name": "MyOwn"},
-        "hostName": "host",
-        "status": "UP",
-        "overriddenStatus": "UNKNOWN",
-        "leaseInfo": LEASE,
-        "isCoordinatingDiscoveryServer": False,
-        "lastUpdatedTimestamp": 1795383396315,
-        "lastDirtyTimestamp": 1795383396315,
-        "actionType": None,
-        "asgName": None,
-        "port": {"$": 8080, "@enabled": "true"},
-        "securePort": {"$": 443, "@enabled": "false"},
-        "metadata": {"management.port": "8080"},
-    }
-}
-
-#: What Steeltoe sends: timestamps in texts, the class without its package's tail.
-FROM_STEELTOE = {
-    "instance": {
-        "instanceId": "host:orders:5000",
-        "app": "ORDERS",
-        "ipAddr": "10.0.0.2",
-        "sid": "na",
-        "port": {"@enabled": "true", "$": 5000},
-        "securePort": {"@enabled": "false", "$": 0},
-        "homePageUrl": "http://host:5000/",
-        "statusPageUrl": "http://host:5000/info",
-        "healthCheckUrl": "http://host:5000/health",
-        "vipAddress": "orders",
-        "secureVipAddress": "orders",
-        "countryId": 1,
-        "dataCenterInfo": {"@class": "com.netflix.appinfo.InstanceInfo$DefaultDataCenterInfo", "name": "MyOwn"},
-        "hostName": "host",
-        "status": "STARTING",
-        "overriddenstatus": "UNKNOWN",
-        "leaseInfo": {"renewalIntervalInSecs": 30, "durationInSecs": 90},
-        "isCoordinatingDiscoveryServer": "false",
-        "metadata": {"@class": "java.util.Collections$EmptyMap"},
-        "lastUpdatedTimestamp": "1795383396315",
-        "lastDirtyTimestamp": "1795383396315",
-    }
-}
-
-#: What fargo sends, in XML: an Amazon machine, and metadata whose keys are no names of elements.
-FROM_FARGO = """<instance>
-  <hostName>i-0123456</hostName><app>TESTAPP</app><ipAddr>10.0.0.3</ipAddr><vipAddress>testapp</vipAddress>
-  <secureVipAddress>testapp-safe</secureVipAddress><status>UP</status><overriddenstatus></overriddenstatus>
-  <port enabled="true">9090</port><securePort enabled="true">9443</securePort>
-  <homePageUrl></homePageUrl><countryId>0</countryId>
-  <dataCenterInfo class="com.netflix.appinfo.AmazonInfo"><name>Amazon</name><metadata>
-    <availability-zone>us-east-1c</availability-zone><instance-id>i-0123456</instance-id></metadata></dataCenterInfo>
-  <leaseInfo><renewalIntervalInSecs>30</renewalIntervalInSecs><durationInSecs>90</durationInSecs></leaseInfo>
-  <metadata><snake__case>1</snake__case><zone>b</zone></metadata></instance>"""
+EXCHANGES = pathlib.Path(__file__).parent / "eureka"
+#: Whose registrations say most; how they go on is replayed by test_eureka_replays.py.
+FROM_SPRING, FROM_STEELTOE, FROM_FARGO = (
+    json.loads((EXCHANGES / f"{name}.json").read_text()) for name in ("spring", "steeltoe", "fargo")
+)
 
 
 @pytest.fixture
@@ -95,80 +21,11 @@ def eureka(server):
     return Eureka(server.api)
 
 
-def test_spring_cloud(eureka):
-    path = "apps/SHOP/host:shop:8080"
-    renewal = f"{path}?status=UP&lastDirtyTimestamp=1795383396315"
-    first = eureka.call("PUT", renewal, headers=SPRING).expect(404)
-    assert first.body == b"" and first.headers["content-length"] == "0"
-    taken = eureka.call("POST", "apps/SHOP", FROM_SPRING, headers=SPRING).expect(204)
-    assert taken.body == b""
-    renewed = eureka.call("PUT", renewal, headers=SPRING).expect(200)
-    assert renewed.body == b"" and renewed.headers["content-length"] == "0"
-    listed = eureka.call("GET", "apps/", headers=SPRING).expect(200)
-    assert listed.headers["content-encoding"] == "gzip"
-    applications = json.loads(gzip.decompress(listed.body))["applications"]
-    assert applications["apps__hashcode"] == "UP_1_"
-    [shown] = applications["application"][0]["instance"]
-    sent = {key: value for key, value in FROM_SPRING["instance"].items() if value is not None and key != "sid"}
-    texts = {"isCoordinatingDiscoveryServer": "false", "lastDirtyTimestamp": "1795383396315"}
-    for key, value in {**sent, **texts}.items():
-        if key not in ("leaseInfo", "lastUpdatedTimestamp"):
-            assert shown[key] == value, key
-    assert set(shown["leaseInfo"]) == set(LEASE) and shown["leaseInfo"]["durationInSecs"] == 90
-    assert shown["leaseInfo"]["lastRenewalTimestamp"] >= shown["leaseInfo"]["registrationTimestamp"] > 0
-    eureka.call("PUT", f"{path}/status?value=OUT_OF_SERVICE&lastDirtyTimestamp=1", headers=SPRING).expect(200)
-    assert eureka.one("SHOP", "host:shop:8080")["status"] == "OUT_OF_SERVICE"
-    eureka.call("DELETE", f"{path}/status?value=UP&lastDirtyTimestamp=1", headers=SPRING).expect(200)
-    assert eureka.one("SHOP", "host:shop:8080")["status"] == "UP"
-    eureka.call("DELETE", path, headers=SPRING).expect(200)
-    assert eureka.list()["application"] == []
-
-
-def test_steeltoe(eureka):
-    headers = {"Accept": "application/json", "Content-Type": "application/json; charset=utf-8"}
-    eureka.call("POST", "apps/ORDERS", FROM_STEELTOE, headers=headers).expect(204)
-    shown = eureka.one("ORDERS", "host:orders:5000")
-    assert shown["status"] == "STARTING" and shown["metadata"] == {"@class": "java.util.Collections$EmptyMap"}
-    up = json.loads(json.dumps(FROM_STEELTOE))
-    up["instance"].update(status="UP", lastDirtyTimestamp="1795383396316")
-    changed = "apps/ORDERS/host:orders:5000?status=UP&lastDirtyTimestamp=1795383396316"
-    assert eureka.call("PUT", changed, headers=headers).status == 404, "it registers anew after a change"
-    eureka.call("POST", "apps/ORDERS", up, headers=headers).expect(204)
-    assert eureka.call("PUT", changed, headers=headers).status == 200
-    [by_vip] = eureka.list("vips/orders")["application"]
-    assert by_vip["name"] == "ORDERS" and by_vip["instance"][0]["status"] == "UP"
-    assert eureka.list("vips/nobody")["application"] == []
-
-
-def test_fargo(eureka, server):
-    xml = {"Content-Type": "application/xml", "Accept": "application/xml"}
-    eureka.call("POST", "apps/TESTAPP", raw=FROM_FARGO.encode(), headers=xml).expect(204)
-    shown = eureka.one("testapp", "i-0123456")
-    assert shown["app"] == "TESTAPP" and shown["countryId"] == 0
-    assert shown["dataCenterInfo"]["metadata"] == {"availability-zone": "us-east-1c", "instance-id": "i-0123456"}
-    assert shown["metadata"] == {"snake_case": "1", "zone": "b"}
-    element = eureka.xml("apps/TESTAPP/i-0123456")
-    assert element.tag == "instance" and element.find("port").attrib == {"enabled": "true"}
-    assert element.find("dataCenterInfo").attrib == {"class": "com.netflix.appinfo.AmazonInfo"}
-    assert element.find("metadata/snake__case").text == "1" and element.find("overriddenstatus").text == "UNKNOWN"
-    eureka.call("PUT", "apps/TESTAPP/i-0123456/metadata?1st%20key%3C=%3Cb%3E%26", headers=xml).expect(200)
-    odd = eureka.xml("apps/TESTAPP").find("instance/metadata")
-    assert [child.text for child in odd if child.text == "<b>&"] == ["<b>&"], "one's key spoils no other's list"
-    [safe] = eureka.list("svips/testapp-safe")["application"]
-    assert safe["instance"][0]["securePort"] == {"$": 9443, "@enabled": "true"}
-    ports = [data.split()[2] for data in server.dns.ask("testapp-safe.svc.internal.", "SRV").data(type="SRV")]
-    assert ports == ["9443"]
-    assert server.dns.addresses("us-east-1c.testapp.svc.internal.") == {"10.0.0.3"}
-    for port, name in (("9090", "_http"), ("9443", "_https")):
-        [data] = server.dns.ask(f"{name}._tcp.testapp.svc.internal.", "SRV").data(type="SRV")
-        assert data.split()[2] == port
-
-
 def test_xml_says_the_same_as_json(eureka, server):
-    eureka.call("POST", "apps/SHOP", FROM_SPRING, headers=SPRING).expect(204)
-    eureka.call("POST", "apps/ORDERS", FROM_STEELTOE, headers=SPRING).expect(204)
-    xml = {"Content-Type": "application/xml"}
-    eureka.call("POST", "apps/TESTAPP", raw=FROM_FARGO.encode(), headers=xml).expect(204)
+    eureka.call("POST", "apps/SHOP", {"instance": FROM_SPRING["parts"]["sent"]}).expect(204)
+    eureka.call("POST", "apps/ORDERS", {"instance": FROM_STEELTOE["parts"]["sent"]}).expect(204)
+    [fargo] = [step["xml"] for step in FROM_FARGO["steps"] if "xml" in step]
+    eureka.call("POST", "apps/TESTAPP", raw="".join(fargo).encode(), headers={"Content-Type": "application/xml"}).expect(204)
     server.api.register("native", "n-1", 80, ports={"https": 443})
     eureka.call("PUT", "apps/SHOP/host:shop:8080/status?value=DOWN").expect(200)
     for path in ("apps", "apps/delta", "vips/shop"):
@@ -238,6 +95,7 @@ def test_lists_count_what_they_hold_and_move(eureka):
 
 def test_a_lease_is_exact(server, eureka):
     """An instance that stops renewing is out of the list and the answers with its lease, and not doubly so."""
+    eureka.list()  # from when on changes are told
     for _ in range(5):
         with Stalls() as stalls:
             eureka.register("EXACT", "i", leaseInfo={"renewalIntervalInSecs": 1, "durationInSecs": 2})
@@ -256,6 +114,8 @@ def until_gone(server, eureka):
     until(lambda: server.dns.addresses("exact.svc.internal.") == set(), every=0.002, what="the end of its lease")
     took = time.monotonic() - began
     assert eureka.instances() == {}
+    gone = eureka.list("apps/delta")
+    assert gone["apps__hashcode"] == "" and gone["application"][0]["instance"][0]["actionType"] == "DELETED"
     return took
 
 
@@ -276,6 +136,8 @@ def test_an_override_is_by_app_and_id_and_ends(server, eureka):
     assert eureka.one("ONE", "same")["status"] == "OUT_OF_SERVICE"
     until(lambda: eureka.one("ONE", "same")["status"] == "UP", what="the end of the override")
     assert server.api.get("one", "same")["override"] is None
+    assert eureka.cancel("ONE", "same") == 200
+    assert eureka.renew("TWO", "same") == 200 and eureka.renew("ONE", "same") == 404
 
 
 def test_one_app_cannot_touch_anothers_instance(server, eureka):
@@ -297,6 +159,52 @@ def test_a_native_instance_is_listed_and_keeps_what_eureka_cannot_say(server, eu
     after = server.api.get("web", "web-1")
     assert after["tags"] == ["blue"] and after["weight"] == 3 and after["addresses"] == fields["addresses"]
     assert after["ports"] == {"metrics": 9090, "http": 8081} and after["port"] == 8081
+
+
+def test_a_change_by_any_door_is_in_the_next_answer(server, eureka):
+    """Never a list, a delta or a record of before: there is nothing between the registry and who asks."""
+    versions = [int(eureka.list()["versions__delta"])]
+
+    def is_listed(status, action):
+        told, listed = eureka.instances("apps/delta")["WEB", "w"], eureka.instances().get(("WEB", "w"))
+        assert (told["status"], told["actionType"]) == (status, action)
+        assert (listed and listed["status"]) == (None if action == "DELETED" else status)
+        is_answered = status == "UP" and action != "DELETED"
+        assert server.dns.addresses("web.svc.internal.") == ({"127.0.0.1"} if is_answered else set())
+        versions.append(int(eureka.list("apps/delta")["versions__delta"]))
+
+    for _ in range(10):
+        server.api.register("web", "w", state="up")
+        is_listed("UP", "ADDED")
+        server.api.state("web", "w", "draining").expect(200)
+        is_listed("OUT_OF_SERVICE", "MODIFIED")
+        server.api.override("web", "w", "down", "drill").expect(200)
+        is_listed("DOWN", "MODIFIED")
+        server.api.override("web", "w", None).expect(200, 204)
+        server.api.state("web", "w", "up").expect(200)
+        is_listed("UP", "MODIFIED")
+        server.api.deregister("web", "w").expect(204)
+        is_listed("UP", "DELETED")
+    assert versions == sorted(set(versions)), "each is a version of its own"
+
+
+def test_what_is_no_registration_is_refused(server, eureka):
+    before = eureka.list()["versions__delta"]
+    for fields, said in [
+        ({"hostName": ""}, "hostName"),
+        ({"ipAddr": " "}, "ipAddr"),
+        ({"app": ""}, "app"),
+        ({"app": "OTHER"}, "app"),
+        ({"dataCenterInfo": {}}, "dataCenterInfo.name"),
+        ({"dataCenterInfo": None}, "dataCenterInfo.name"),
+        ({"instanceId": "a\nb"}, "instanceId"),
+    ]:
+        reply = eureka.call("POST", "apps/APP", {"instance": {**instance("APP", "i")["instance"], **fields}})
+        assert reply.problem(400)["field"] == said, fields
+    for raw, kind in [(b"", "json"), (b"[]", "json"), (b"{", "json"), (b"<instance>", "xml"), (b"{}", "xml"), (b"\xff", "json")]:
+        eureka.call("POST", "apps/APP", raw=raw, headers={"Content-Type": f"application/{kind}"}).problem(400)
+    eureka.call("PUT", "apps/APP/i/status?value=BUSY").expect(400)
+    assert eureka.list()["versions__delta"] == before and eureka.instances() == {}
 
 
 def test_a_mass_lapse_is_held_in_the_list_too(server, eureka):

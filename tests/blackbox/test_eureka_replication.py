@@ -1,8 +1,11 @@
 """What a server of a running Eureka cluster says that lists Rollcall as its peer (issue 6)."""
 
+import gzip
+import json
+
 import pytest
 
-from rc.eureka import JSON, Eureka, instance
+from rc.eureka import JSON, Eureka, check, hash_of, instance
 
 PEER = {"x-netflix-discovery-replication": "true", "DiscoveryIdentity-Name": "DefaultServer", "Accept": "application/json"}
 BATCH = "peerreplication/batch/"
@@ -60,8 +63,6 @@ def peer(server):
 
 
 def test_a_cluster_that_lists_us_fills_us(server, peer):
-    first = peer.eureka.call("GET", "apps/", headers={**PEER, "Accept-Encoding": "gzip"}).expect(200)
-    assert first.headers["content-encoding"] == "gzip", "it copies our list when it starts"
     for number in range(20):
         peer.has("SHOP", f"i{number}", 1000)
     renewed = [peer.renew("SHOP", f"i{number}") for number in range(20)]
@@ -90,6 +91,49 @@ def test_the_newer_of_two_copies_wins(server, peer):
     assert server.api.get("shop", "i")["port"] == 4
 
 
+def test_it_begins_with_our_list(server, peer):
+    """A server that starts copies what its peers have: all fields, of instances of other doors too."""
+    ours = instance("SHOP", "i", 1, "10.0.0.1", lastDirtyTimestamp="2000", metadata={"zone": "a"})
+    peer.eureka.call("POST", "apps/SHOP", ours).expect(204)
+    server.api.register("native", "n", 80, addresses=["10.0.0.2"])
+    reply = peer.eureka.call("GET", "apps/", headers={**PEER, "Accept-Encoding": "gzip"}).expect(200)
+    applications = json.loads(gzip.decompress(reply.body))["applications"]
+    assert applications["apps__hashcode"] == hash_of(applications) == "UP_2_"
+    for app in applications["application"]:
+        for one in app["instance"]:
+            check(one)
+            peer.own[app["name"], one["instanceId"]] = one
+    assert set(peer.own) == {("SHOP", "i"), ("NATIVE", "n")}
+    # What it has copied is renewed with it as well, and it hands that on: nothing of that is a change of ours.
+    before = peer.eureka.list()["versions__delta"]
+    assert peer.codes(("Heartbeat", "SHOP", "i"), ("Heartbeat", "NATIVE", "n")) == [200, 200]
+    assert server.api.get("native", "n")["origin"] == "native"
+    assert peer.eureka.list()["versions__delta"] == before
+
+
+def test_what_is_about_one_instance_goes_in_its_order(server, peer):
+    peer.has("SHOP", "i", 1000)
+    peer.has("SHOP", "j", 1000)
+    codes = peer.codes(
+        ("Heartbeat", "SHOP", "i"),
+        ("Register", "SHOP", "i"),
+        ("Heartbeat", "SHOP", "i"),
+        ("Register", "shop", "j"),
+        ("StatusUpdate", "SHOP", "i", "DOWN"),
+        ("Cancel", "SHOP", "j"),
+        ("Heartbeat", "SHOP", "j"),
+        ("DeleteStatusOverride", "SHOP", "i"),
+        ("StatusUpdate", "SHOP", "i", "OUT_OF_SERVICE"),
+        ("Cancel", "SHOP", "i"),
+        ("StatusUpdate", "SHOP", "i", "UP"),
+        ("Register", "SHOP", "i"),
+        ("Nonsense", "SHOP", "i"),
+    )
+    assert codes == [404, 200, 200, 400, 200, 404, 404, 200, 200, 200, 404, 200, 400]
+    assert {key: one["status"] for key, one in peer.eureka.instances().items()} == {("SHOP", "i"): "UP"}
+    assert server.dns.addresses("shop.svc.internal.") == {"10.0.0.1"}
+
+
 def test_single_calls_of_a_peer(server, peer):
     eureka = peer.eureka
     body = instance("SHOP", "i", 1, "10.0.0.1", lastDirtyTimestamp="2000")
@@ -97,4 +141,7 @@ def test_single_calls_of_a_peer(server, peer):
     older = eureka.call("PUT", "apps/SHOP/i?status=UP&lastDirtyTimestamp=1000", headers=PEER)
     assert older.status == 409 and older.json["instance"]["lastDirtyTimestamp"] == "2000"
     assert eureka.call("PUT", "apps/SHOP/i?status=UP&lastDirtyTimestamp=3000", headers=PEER).status == 404
+    for call, status in (("PUT apps/SHOP/i/status?value=DOWN&lastDirtyTimestamp=2000", "DOWN"), ("DELETE apps/SHOP/i/status", "UP")):
+        changed = eureka.call(*call.split(), headers=PEER).expect(200)
+        assert changed.body == b"" and eureka.one("SHOP", "i")["status"] == status
     assert eureka.call("DELETE", "apps/SHOP/i", headers={**PEER, **JSON}).status == 200
