@@ -10,8 +10,8 @@ use axum::body::Bytes;
 
 use super::fragment::{Form, Fragment, applications};
 use super::gzip::{Member, Part};
-use super::kept::shown;
-use super::names::has_vip;
+use super::kept::{Kept, shown};
+use super::names::{app_of, has_vip};
 use super::wire::{Action, Counts, Info};
 use super::write::Format;
 use crate::registrar::{Listed, MAX_FEED, Registrar, Seen, Standing, Taken};
@@ -221,18 +221,21 @@ impl Catalogue {
 
     fn make_delta(&self, form: Form, now: Now, is_for: Option<&dyn Fn(&str) -> bool>) -> Document {
         let is_for = |service: &str| is_for.is_none_or(|is_for| is_for(service));
-        let mut last: BTreeMap<(&str, &str), &Seen> = BTreeMap::new();
+        // By app: one app's instance with an id must not hide that another's, in the same service, is gone.
+        let mut last: BTreeMap<(String, &str), &Seen> = BTreeMap::new();
         for seen in &self.recent {
             let (service, id) = (seen.instance.service.as_str(), seen.instance.id.as_str());
-            if is_for(service) {
-                last.insert((service, id), seen);
+            let kept = Kept::of(&seen.instance);
+            if is_for(service) && kept.as_ref().is_none_or(|kept| kept.twin_of.is_none()) {
+                let app = kept.map_or_else(|| app_of(service), |kept| kept.app.into_owned());
+                last.insert((app, id), seen);
             }
         }
         let listed: Vec<_> = last.values().map(|seen| (as_listed(seen), seen.gone)).collect();
-        let infos = listed.iter().filter_map(|(listed, gone)| {
-            let shown = shown(listed, now.unix_ms);
-            let action = if *gone { Action::Deleted } else { shown.info.action };
-            (!shown.is_twin).then_some(Info { action, ..shown.info })
+        let infos = listed.iter().map(|(listed, gone)| {
+            let info = shown(listed, now.unix_ms).info;
+            let action = if *gone { Action::Deleted } else { info.action };
+            Info { action, ..info }
         });
         let apps = applications(form.format, infos);
         let mut counts = Counts::default();

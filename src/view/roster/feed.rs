@@ -12,7 +12,7 @@ use super::members::{Member, Standing};
 use super::{Roster, ServiceName};
 use crate::registry::Instance;
 
-/// Changes that wait at most, each of which may keep an instance of 1 KiB in memory: what a busy registry does in
+/// Changes that wait at most (an instance that is changed is gone, and seen again), each of which may keep an instance of 1 KiB in memory: what a busy registry does in
 /// minutes.
 pub const MAX_FEED: usize = 32_768;
 
@@ -47,14 +47,6 @@ pub(super) struct Feed {
 
 impl Feed {
     fn push(&mut self, change: Seen) {
-        // A change of an instance takes it out and puts it in again.
-        if let Some(last) = self.waiting.back()
-            && last.gone
-            && last.instance.id == change.instance.id
-            && last.instance.service == change.instance.service
-        {
-            self.waiting.pop_back();
-        }
         if self.waiting.len() >= MAX_FEED {
             self.lost = true;
             self.waiting.clear();

@@ -157,3 +157,26 @@ async fn a_list_is_for_who_may_read() {
     let delta = read(&catalogue.delta(JSON, now, Some(is_shop)));
     assert_eq!(delta["applications"]["apps__hashcode"], "UP_1_");
 }
+
+#[tokio::test]
+async fn a_deletion_is_not_hidden_by_another_app_with_the_id() {
+    let world = World::new();
+    world.register(&spring("BETA", "i0", 80)).await;
+    world.register(&spring("A_B", "i", 80)).await;
+    world.get("/eureka/apps").await;
+    assert_eq!(world.code("DELETE /eureka/apps/BETA/i0").await, 200);
+    assert_eq!(world.code("DELETE /eureka/apps/A_B/i").await, 200);
+    let mut alpha = spring("ALPHA", "i0", 80);
+    alpha["instance"]["vipAddress"] = json!("beta");
+    world.register(&alpha).await;
+    world.register(&spring("A-B", "i", 80)).await;
+    let delta = world.get("/eureka/apps/delta").await;
+    let apps = delta["applications"]["application"].as_array().unwrap();
+    let of = |app: &&Value| (app["name"].clone(), app["instance"][0]["actionType"].clone());
+    let found: Vec<_> = apps.iter().map(|app| of(&app)).collect();
+    let is = |app: &str, action: &str| (json!(app), json!(action));
+    assert_eq!(
+        found,
+        [is("A-B", "ADDED"), is("ALPHA", "ADDED"), is("A_B", "DELETED"), is("BETA", "DELETED")]
+    );
+}
