@@ -14,6 +14,7 @@ pub mod guard;
 pub mod native;
 mod native_body;
 mod native_list;
+mod percent;
 mod probes;
 pub mod json;
 pub mod problem;

@@ -30,7 +30,6 @@ const MAX_LINE_OCTETS: u64 = 256 << 10;
 
 /// What is read, and what happens on an error.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
     #[command(subcommand)]
     from: Option<From>,
@@ -54,7 +53,11 @@ type Numbered = (usize, Result<String, String>);
 
 /// Registers it.
 pub(super) async fn run(connect: &Connect, args: Args) -> Result<(), Failure> {
-    if let Some(From::Eureka(args)) = args.from {
+    if let Some(From::Eureka(eureka)) = args.from {
+        if args.keep_going || args.file != Path::new("-") {
+            return Err(Failure::usage("a file and --keep-going are for what `export` wrote"));
+        }
+        let args = eureka;
         return import_eureka::run(connect, args).await;
     }
     let mut import = Import::new(connect.client()?, args.keep_going);

@@ -22,8 +22,8 @@ pub enum Command {
         /// The owner's state; `None` leaves it as it was (`up` for a new one), and the same state without a reason leaves
         /// the reason.
         declared: Option<Declared>,
-        /// What the door went by when it made the body.
-        seen: Seen,
+        /// What it rests on.
+        basis: Basis,
     },
     /// The owner declares a state.
     Declare {
@@ -59,11 +59,11 @@ pub enum Command {
 
 /// What a registration rests on: one that was made of what is listed must not undo what has changed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+pub enum Basis {
     /// On nothing: it says everything.
-    Whatever,
+    Nothing,
     /// On the instance as it was listed with this revision; `None`: on its not being listed.
-    At(Option<u64>),
+    Listed(Option<u64>),
 }
 
 impl Command {
@@ -75,7 +75,7 @@ impl Command {
         state: Option<State>,
     ) -> Self {
         let declared = state.map(Declared::from);
-        Self::Register { service, id, body: Box::new(body), declared, seen: Seen::Whatever }
+        Self::Register { service, id, body: Box::new(body), declared, basis: Basis::Nothing }
     }
 
     /// The service that it is about.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use claims::Released;
 pub use claims::{Claim, ClaimChange, MAX_RELEASED};
-pub use command::{Change, Command, Outcome, Refusal, Seen};
+pub use command::{Basis, Change, Command, Outcome, Refusal};
 pub use instance::{Body, Declared, Instance, LeaseTerm, Override, Protocol, State};
 pub use instance::{MAX_ADDRESSES, MAX_META_OCTETS, MAX_PORTS, MAX_REASON_OCTETS, MAX_TAGS};
 pub use names::{InstanceId, Invalid, Label, PortName, RESERVED, ServiceName, Tag, tag_label};
@@ -136,8 +136,8 @@ impl Registry {
     ) -> Result<Outcome, Refusal> {
         let now = now_unix_ms;
         match command {
-            Command::Register { service, id, body, declared, seen } => {
-                let registering = Registering { service, id, body: *body, declared, seen };
+            Command::Register { service, id, body, declared, basis } => {
+                let registering = Registering { service, id, body: *body, declared, basis };
                 self.register(registering, actor, now)
             }
             Command::Declare { service, id, declared } => {
@@ -212,9 +212,10 @@ impl Registry {
         actor: &Actor,
         now: u64,
     ) -> Result<Outcome, Refusal> {
-        let Registering { service, id, body, declared, seen } = registering;
+        let Registering { service, id, body, declared, basis } = registering;
         let before = self.get(&service, &id).cloned();
-        if seen != Seen::Whatever && seen != Seen::At(before.as_ref().map(|before| before.revision))
+        if basis != Basis::Nothing
+            && basis != Basis::Listed(before.as_ref().map(|before| before.revision))
         {
             return Err(Refusal::Outdated);
         }
@@ -369,7 +370,7 @@ struct Registering {
     id: InstanceId,
     body: Body,
     declared: Option<Declared>,
-    seen: Seen,
+    basis: Basis,
 }
 
 /// What an owner declares when it registers.

@@ -144,19 +144,19 @@ fn undo_takes_everything_back() {
 #[test]
 fn a_registration_that_rests_on_what_has_changed_since_is_refused() {
     let mut registry = Registry::default();
-    let with = |seen, port| match register("web", "w1", port, &[]) {
+    let with = |basis, port| match register("web", "w1", port, &[]) {
         Command::Register { service, id, body, declared, .. } => {
-            Command::Register { service, id, body, declared, seen }
+            Command::Register { service, id, body, declared, basis }
         }
         other => other,
     };
-    let mut apply = |seen, port| registry.apply(with(seen, port), &Actor::ANYBODY, 1);
-    assert_eq!(apply(Seen::At(Some(1)), 80).unwrap_err(), Refusal::Outdated);
-    let first = apply(Seen::At(None), 80).unwrap().instance.unwrap().revision;
-    assert_eq!(apply(Seen::At(None), 81).unwrap_err(), Refusal::Outdated);
-    let second = apply(Seen::At(Some(first)), 81).unwrap().instance.unwrap().revision;
-    assert_eq!(apply(Seen::At(Some(first)), 82).unwrap_err(), Refusal::Outdated);
-    assert!(apply(Seen::Whatever, 82).unwrap().instance.unwrap().revision > second);
+    let mut apply = |basis, port| registry.apply(with(basis, port), &Actor::ANYBODY, 1);
+    assert_eq!(apply(Basis::Listed(Some(1)), 80).unwrap_err(), Refusal::Outdated);
+    let first = apply(Basis::Listed(None), 80).unwrap().instance.unwrap().revision;
+    assert_eq!(apply(Basis::Listed(None), 81).unwrap_err(), Refusal::Outdated);
+    let second = apply(Basis::Listed(Some(first)), 81).unwrap().instance.unwrap().revision;
+    assert_eq!(apply(Basis::Listed(Some(first)), 82).unwrap_err(), Refusal::Outdated);
+    assert!(apply(Basis::Nothing, 82).unwrap().instance.unwrap().revision > second);
 }
 
 #[test]
@@ -164,11 +164,11 @@ fn the_same_state_without_a_reason_keeps_the_reason_and_another_replaces_it() {
     let mut registry = Registry::default();
     let mut reason = |reason: &str| {
         let declared = Some(Declared::parse(State::Down, reason).unwrap());
-        let Command::Register { service, id, body, seen, .. } = register("web", "w1", 80, &[])
+        let Command::Register { service, id, body, basis, .. } = register("web", "w1", 80, &[])
         else {
             unreachable!("made above")
         };
-        let command = Command::Register { service, id, body, declared, seen };
+        let command = Command::Register { service, id, body, declared, basis };
         let outcome = registry.apply(command, &Actor::ANYBODY, 1).unwrap();
         outcome.instance.unwrap().declared.reason.to_string()
     };

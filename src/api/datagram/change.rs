@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::line::{Line, Verb, Wrong, is_stamp, number};
-use super::percent;
+use crate::api::percent;
 use crate::config::Lease;
 use crate::registry::{
     Body, Command, Declared, InstanceId, Invalid, LeaseTerm, Origin, PortName, Protocol,

@@ -2,8 +2,8 @@
 //!
 //! Nothing here allocates: a renewal is cut and answered on the stack.
 
-use super::percent;
 use crate::access::key::digit;
+use crate::api::percent;
 use crate::registry::MAX_ID_OCTETS;
 
 /// Octets that a line may have at most, its end not counted: it travels in one packet on any path (RFC 8200,

@@ -42,7 +42,6 @@ mod admission;
 mod change;
 mod counters;
 mod line;
-mod percent;
 mod replay;
 mod reply;
 pub mod serve;

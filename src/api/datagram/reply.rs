@@ -8,8 +8,8 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::line::{MAC, MAC_DIGITS, SIGNATURE_OCTETS, Verb};
-use super::percent;
 use crate::access::key::Key;
+use crate::api::percent;
 use crate::registrar::{Committed, Renewed};
 use crate::registry::{LeaseTerm, Refusal};
 

@@ -15,8 +15,8 @@ use crate::api::native_body::end_of;
 use crate::api::problem::Problem;
 use crate::registrar::Renewed;
 use crate::registry::{
-    Body, Command, Instance, InstanceId, Invalid, Override, Refusal, Seen, ServiceName, State, Tag,
-    Texts,
+    Basis, Body, Command, Instance, InstanceId, Invalid, Override, Refusal, ServiceName, State,
+    Tag, Texts,
 };
 
 /// Tries at most of a change of metadata: each meets an instance that was changed between look and commit.
@@ -34,16 +34,16 @@ pub(super) fn renew(context: &Context, named: &Named, stamp: Stamp) -> Result<St
     if let (Some(listed), Some(kept)) = (listed, &kept) {
         let is_newer = kept.dirty != 0 && stamp.last_dirty > kept.dirty;
         // Whoever renews a copy has come over, and registers: else its end at the other server would be its end here.
-        let comes_over = kept.mirrored_from.is_some() && context.mirrored_from.is_none();
+        let comes_over = context.comes_over(kept);
         if !is_app(kept, named) || is_newer || stamp.is_unknown || comes_over {
             return Err(NOT_LISTED);
         }
         if context.from_peer && stamp.last_dirty != 0 && stamp.last_dirty < kept.dirty {
             return Err(newer(listed));
         }
-        check_mirrored(context, Some(kept))?;
+        context.check_mirrored(Some(kept))?;
     } else if listed.is_some() {
-        check_mirrored(context, None)?;
+        context.check_mirrored(None)?;
     }
     let others = kept.map(|kept| kept.also).unwrap_or_default();
     match renewals.renew(service, id, &actor) {
@@ -69,16 +69,6 @@ fn is_app(kept: &Kept<'_>, named: &Named) -> bool {
     kept.twin_of.is_none() && names::is_same_app(&kept.app, &named.app)
 }
 
-/// Who copies may touch only what is a copy still.
-fn check_mirrored(context: &Context, kept: Option<&Kept<'_>>) -> Result<(), Failure> {
-    let is_mirrored = kept.is_some_and(|kept| kept.mirrored_from.is_some());
-    if context.mirrored_from.is_none() || is_mirrored {
-        return Ok(());
-    }
-    let detail = "the instance is registered here by itself, and no longer copied";
-    Err(Problem::new(StatusCode::CONFLICT, detail).into())
-}
-
 /// A listed instance that was named, where it is.
 struct Found {
     service: ServiceName,
@@ -94,7 +84,7 @@ impl Found {
         if kept.as_ref().is_some_and(|kept| !is_app(kept, named)) {
             return Err(NOT_LISTED);
         }
-        check_mirrored(context, kept.as_ref())?;
+        context.check_mirrored(kept.as_ref())?;
         Ok(Self { service, id: instance.id.clone(), instance })
     }
 
@@ -223,7 +213,7 @@ async fn amend_metadata(
         id: instance.id.clone(),
         body: Box::new(body.checked()?),
         declared: None,
-        seen: Seen::At(Some(instance.revision)),
+        basis: Basis::Listed(Some(instance.revision)),
     };
     Ok(context.command(command).await?.map(drop))
 }

@@ -6,6 +6,7 @@
 use axum::http::{Method, Uri};
 
 use super::wire::Status;
+use crate::api::percent;
 
 /// What a client wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,13 +136,8 @@ struct Query(Vec<(String, String)>);
 
 impl Query {
     fn of(uri: &Uri) -> Self {
-        let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-        let pair = |pair: &str| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let text = |text: &str| decoded(&text.replace('+', " "));
-            (text(key), text(value))
-        };
-        Self(pairs.map(pair).collect())
+        // Any text is a query of pairs: what cannot be decoded has a mark in its place.
+        Self(axum::extract::Query::try_from_uri(uri).map(|query| query.0).unwrap_or_default())
     }
 
     fn get(&self, key: &str) -> Option<&str> {
@@ -165,26 +161,9 @@ impl Query {
     }
 }
 
-/// Percent-decoded; what is no octet in hexadecimal stays as it is.
+/// Percent-decoded; what cannot be stays as it is.
 fn decoded(text: &str) -> String {
-    let octets = text.as_bytes();
-    let mut decoded = Vec::with_capacity(octets.len());
-    let mut at = 0;
-    while let Some(&octet) = octets.get(at) {
-        let hex = octets.get(at + 1..at + 3).filter(|_| octet == b'%');
-        let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(octet) => {
-                decoded.push(octet);
-                at += 3;
-            }
-            None => {
-                decoded.push(octet);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    percent::decode(text).unwrap_or_else(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -248,7 +227,7 @@ mod tests {
 
     #[test]
     fn what_is_no_percent_encoding_stays() {
-        for (text, expected) in [("a%", "a%"), ("%4", "%4"), ("%zz", "%zz"), ("%ff", "\u{fffd}")] {
+        for (text, expected) in [("a%", "a%"), ("%4", "%4"), ("%zz", "%zz"), ("%ff", "%ff")] {
             assert_eq!(decoded(text), expected);
         }
     }

@@ -48,19 +48,18 @@ impl Registration {
         kept.zone = zone.map(Into::into);
         kept.mirrored_from = with.mirrored_from.map(Into::into);
         kept.also = also.iter().map(|(service, _)| service.as_str().into()).collect();
-        let main = main_port(info)?;
+        let (main, address) = (main_port(info)?, address(info)?);
         let mut body = Body {
-            addresses: vec![address(info)?].into(),
             ports: ports(info, with.listed)?.into(),
             texts: texts(info, with.listed, before.as_ref(), zone)?,
             origin: kept.origin()?,
-            ..Body::new(address(info)?, main, term(info, with.bounds))
+            ..Body::new(address, main, term(info, with.bounds))
         };
         if let Some(listed) = with.listed {
             let Body { addresses, protocol, weight, priority, .. } = &listed.body;
             (body.protocol, body.weight, body.priority) = (*protocol, *weight, *priority);
             // It had room for one of them only.
-            if addresses.contains(&body.addresses[0]) {
+            if addresses.contains(&address) {
                 body.addresses = addresses.clone();
             }
         }

@@ -37,6 +37,7 @@ use parking_lot::Mutex;
 
 use self::call::{Call, NoCall};
 use self::catalogue::Catalogue;
+use self::kept::Kept;
 use self::reply::Failure;
 use super::guard::unix_ms;
 use super::problem::Problem;
@@ -172,6 +173,21 @@ impl Context {
     fn listed(&self, service: &ServiceName, id: &str) -> Result<Option<Arc<Instance>>, Failure> {
         let registrar = self.api.loaded()?;
         Ok(registrar.instance(service.as_str(), id).map(|listed| listed.instance))
+    }
+
+    /// Who copies may touch only what is a copy still.
+    fn check_mirrored(&self, kept: Option<&Kept<'_>>) -> Result<(), Failure> {
+        let is_mirrored = kept.is_some_and(|kept| kept.mirrored_from.is_some());
+        if self.mirrored_from.is_none() || is_mirrored {
+            return Ok(());
+        }
+        let detail = "the instance is registered here by itself, and no longer copied";
+        Err(Problem::new(StatusCode::CONFLICT, detail).into())
+    }
+
+    /// Whether an instance that was copied speaks for itself now.
+    fn comes_over(&self, kept: &Kept<'_>) -> bool {
+        kept.mirrored_from.is_some() && self.mirrored_from.is_none()
     }
 
     /// The bounds of leases for who asks.

@@ -13,7 +13,7 @@ use super::{Context, names};
 use crate::api::guard::unix_ms;
 use crate::api::problem::Problem;
 use crate::registrar::{Listed, Renewed, Standing};
-use crate::registry::{Body, Command, Instance, Invalid, Refusal, Seen, ServiceName, State};
+use crate::registry::{Basis, Body, Command, Instance, Invalid, Refusal, ServiceName, State};
 
 /// Tries at most: each meets an instance that was changed between look and commit.
 const MAX_TRIES: usize = 8;
@@ -31,7 +31,7 @@ pub(super) async fn register(
     let mut zone_is_tag = true;
     for _ in 0..MAX_TRIES {
         let found = context.listed(&service, &info.instance_id)?;
-        let seen = Seen::At(found.as_ref().map(|found| found.revision));
+        let basis = Basis::Listed(found.as_ref().map(|found| found.revision));
         // One that has its app here goes before one that has a vip address.
         let listed = found.filter(|found| Kept::of(found).is_none_or(|it| it.twin_of.is_none()));
         if let Some(listed) = &listed
@@ -46,7 +46,7 @@ pub(super) async fn register(
             zone_is_tag,
         };
         let registration = Registration::new(info, with)?;
-        match carry_out(context, registration, listed.as_deref(), seen).await? {
+        match carry_out(context, registration, listed.as_deref(), basis).await? {
             Ok(()) => return Ok(StatusCode::NO_CONTENT),
             Err(Refusal::Outdated) => {}
             // Its zone has the name of another instance: it is reached without it.
@@ -64,10 +64,7 @@ fn is_to_be_replaced(
     info: &Info<'_>,
 ) -> Result<bool, Failure> {
     let kept = Kept::of(listed);
-    let is_mirrored = kept.as_ref().is_some_and(|kept| kept.mirrored_from.is_some());
-    if context.mirrored_from.is_some() && !is_mirrored {
-        return Err(conflict("is registered here by itself, and no longer copied"));
-    }
+    context.check_mirrored(kept.as_ref())?;
     let Some(kept) = kept else { return Ok(true) };
     if kept.app != info.app {
         let detail = format!("has the name of one of `{}`: they are one service here", kept.app);
@@ -78,7 +75,7 @@ fn is_to_be_replaced(
         });
     }
     // What registers by itself is a copy no longer, however old the server's copy was that it was made of.
-    let comes_over = is_mirrored && context.mirrored_from.is_none();
+    let comes_over = context.comes_over(&kept);
     if comes_over || info.last_dirty == 0 || info.last_dirty >= kept.dirty {
         return Ok(true);
     }
@@ -104,7 +101,7 @@ async fn carry_out(
     context: &Context,
     registration: Registration,
     listed: Option<&Instance>,
-    seen: Seen,
+    basis: Basis,
 ) -> Result<Result<(), Refusal>, Failure> {
     let Registration { mut places, id, declared } = registration;
     let Some((service, body)) = places.pop() else { return Ok(Ok(())) };
@@ -113,12 +110,12 @@ async fn carry_out(
         .filter_map(|one| ServiceName::parse(&one).ok())
         .filter(|one| !places.iter().any(|(place, _)| place == one))
         .collect();
-    let register = |service: ServiceName, body: Body, seen: Seen| Command::Register {
+    let register = |service: ServiceName, body: Body, basis: Basis| Command::Register {
         service,
         id: id.clone(),
         body: Box::new(body),
         declared: Some(declared.clone()),
-        seen,
+        basis,
     };
     for (other, body) in places {
         let there = context.listed(&other, id.as_str())?;
@@ -130,12 +127,12 @@ async fn carry_out(
         if there.is_none() && listed.is_some_and(is_kept_out) {
             continue;
         }
-        let seen = Seen::At(there.map(|there| there.revision));
-        if let Err(refusal) = context.command(register(other, body, seen)).await? {
+        let basis = Basis::Listed(there.map(|there| there.revision));
+        if let Err(refusal) = context.command(register(other, body, basis)).await? {
             return Ok(Err(refusal));
         }
     }
-    if let Err(refusal) = context.command(register(service.clone(), body, seen)).await? {
+    if let Err(refusal) = context.command(register(service.clone(), body, basis)).await? {
         return Ok(Err(refusal));
     }
     for other in left {

@@ -158,3 +158,24 @@ fn an_override_ends_that_was_to_end_while_the_server_was_down() {
     world.now = 60_000;
     world.restart().run("60020 ask web -> w1 ttl=5");
 }
+
+#[test]
+fn an_override_whose_time_is_up_waits_for_the_disk() {
+    let mut world = World::new().run(
+        "
+        0 register web w1 lease=none
+        0 override web w1 down 10
+        ",
+    );
+    // Somebody else has the file: no commit can be made.
+    let other = rusqlite::Connection::open(world.dir.path().join(crate::store::FILE_NAME)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    world.pass(10_020);
+    let left = |world: &World| world.core.next_override_end(world.times().unix_ms, RETRY_MS);
+    assert_eq!(left(&world), Some(RETRY_MS), "it is not tried at once again and again");
+    assert_eq!(world.targets("web"), "NODATA", "what is not durable is not answered");
+    other.execute_batch("ROLLBACK").unwrap();
+    let now = world.times();
+    world.core.step(Vec::new(), &[], || now);
+    assert_eq!((left(&world), &*world.targets("web")), (None, "w1 ttl=5"));
+}

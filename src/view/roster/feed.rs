@@ -12,8 +12,8 @@ use super::members::{Member, Standing};
 use super::{Roster, ServiceName};
 use crate::registry::Instance;
 
-/// Changes that wait at most (an instance that is changed is gone, and seen again), each of which may keep an instance of 1 KiB in memory: what a busy registry does in
-/// minutes.
+/// Changes that wait at most, each of which may keep an instance of 1 KiB in memory: what a busy registry does in minutes. An
+/// instance that is changed goes and comes, which are two.
 pub const MAX_FEED: usize = 32_768;
 
 /// A change of who is seen.

@@ -6,7 +6,7 @@
 use crate::access::key::digit;
 
 /// The text that a field stands for; `None` if a `%` is not followed by two digits, or the octets are no UTF-8.
-pub(super) fn decode(field: &str) -> Option<String> {
+pub(in crate::api) fn decode(field: &str) -> Option<String> {
     let mut octets = vec![0; field.len()];
     let length = decode_into(field, &mut octets)?.len();
     octets.truncate(length);
@@ -14,7 +14,7 @@ pub(super) fn decode(field: &str) -> Option<String> {
 }
 
 /// As [`decode`], into a buffer; `None` also if the text does not fit there.
-pub(super) fn decode_into<'a>(field: &str, buffer: &'a mut [u8]) -> Option<&'a str> {
+pub(in crate::api) fn decode_into<'a>(field: &str, buffer: &'a mut [u8]) -> Option<&'a str> {
     let mut length = 0;
     let mut octets = field.bytes();
     while let Some(mut octet) = octets.next() {
@@ -28,7 +28,7 @@ pub(super) fn decode_into<'a>(field: &str, buffer: &'a mut [u8]) -> Option<&'a s
 }
 
 /// Writes `text` as a field into `buffer`, whole characters only, as many as fit; returns the octets written.
-pub(super) fn encode_into(text: &str, buffer: &mut [u8]) -> usize {
+pub(in crate::api) fn encode_into(text: &str, buffer: &mut [u8]) -> usize {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut length = 0;
     let mut utf8 = [0; 4];
