@@ -10,6 +10,7 @@ pub mod answer;
 pub mod store;
 pub mod net;
 pub mod audit;
+pub mod history;
 pub mod registrar;
 pub mod dns;
 pub mod api;

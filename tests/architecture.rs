@@ -16,7 +16,7 @@ const FLOORS: [&[&str]; 13] = [
     &["view"],
     &["cache"],
     &["answer"],
-    &["config", "audit"],
+    &["config", "audit", "history"],
     &["store", "net"],
     &["registrar"],
     &["telemetry"],

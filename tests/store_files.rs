@@ -10,9 +10,11 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rollcall::access::{Edit, Grants, Kept, Kind, Prefix, Scope, Verb};
+use rollcall::access::{Asker, Door, Edit, Grants, Kept, Kind, Prefix, Scope, Verb};
+use rollcall::history::Event;
 use rollcall::registry::{Change, Claim, ClaimChange, Origin, Owner};
 use rollcall::store::{Batch, DataDir, FILE_NAME, Store, Stored, grants_of};
+use rollcall::view::Standing;
 use rusqlite::Connection;
 use store_common::{change, commit, load, plain, rich};
 
@@ -53,7 +55,7 @@ fn a_file_that_is_not_ours_is_refused_and_untouched() {
                     .execute_batch("PRAGMA user_version = 1000")
                     .unwrap();
             },
-            "was written by a newer Rollcall (schema version 1000, this one knows up to 3) and was left as it is",
+            "was written by a newer Rollcall (schema version 1000, this one knows up to 4) and was left as it is",
         ),
         (
             // In use, or after a crash: with a log and what belongs to it.
@@ -247,10 +249,19 @@ fn a_file_of_every_schema_version_is_upgraded_in_place() {
         let (loaded, found) = load(&mut store);
         assert_eq!((loaded.revision, loaded.serial, loaded.skipped), (3, 42, Vec::new()));
         assert_eq!(found, fixture_content(version), "version {version}");
+        let told = fixture_event(&change(None, Some(&fixture_content(version)[0].instance)));
+        let told = if version < 4 { vec![] } else { vec![told] };
+        assert_eq!(store.history().unwrap().events, told, "version {version}");
         commit(&mut store, &[change(None, Some(&rich("web", "web-2", 4)))], 4).unwrap();
         drop(store);
         assert_eq!(fs::read(&path).unwrap()[60..64], newest().to_be_bytes());
     }
+}
+
+/// What fixtures from version 4 on hold of what happened.
+fn fixture_event(registered: &Change) -> Event {
+    let by = Asker::server(Door::Lease);
+    Event::of_change(registered, 1_700_000_000_001, &by, Standing::Live, false)
 }
 
 /// Run with `WRITE_FIXTURE=1` before a version is released; never writes over one.
@@ -267,27 +278,21 @@ fn write_the_fixture_of_this_version() {
     let changes = content.each_ref().map(|stored| change(None, Some(&stored.instance)));
     let (service, id) = (content[0].instance.service.clone(), content[0].instance.id.clone());
     let remaining = [(service, id, 250_000)];
-    store
-        .commit(&Batch {
-            changes: &changes,
-            remaining: &remaining,
-            free_since_unix_ms: 0,
-            revision: 3,
-            serial: 42,
-        })
-        .unwrap();
+    let batch = Batch {
+        changes: &changes,
+        remaining: &remaining,
+        events: &[fixture_event(&changes[0]).into()],
+        revision: 3,
+        serial: 42,
+        ..Batch::default()
+    };
+    store.commit(&batch).unwrap();
     let claim = Claim { owner: Owner::named("team-a"), released_unix_ms: Some(3) };
     let claimed = ClaimChange { before: None, after: Some(claim) };
     let claimed = Change { claim: Some(Box::new(claimed)), ..changes[0].clone() };
     commit(&mut store, &[claimed], 3).unwrap();
     store
-        .commit(&Batch {
-            changes: &[],
-            remaining: &remaining,
-            free_since_unix_ms: 0,
-            revision: 3,
-            serial: 42,
-        })
+        .commit(&Batch { remaining: &remaining, revision: 3, serial: 42, ..Batch::default() })
         .unwrap();
     for edit in fixture_edits() {
         store.edit_grants(&edit).unwrap();

@@ -23,10 +23,9 @@ fn what_is_committed_is_loaded_in_the_order_of_service_and_id() {
     store
         .commit(&Batch {
             changes: &changes,
-            remaining: &[],
-            free_since_unix_ms: 0,
             revision: 1 << 60,
             serial: u32::MAX,
+            ..Batch::default()
         })
         .unwrap();
     drop(store);
@@ -67,15 +66,7 @@ fn a_flushed_remaining_time_holds_until_the_next_registration() {
         (first.service.clone(), first.id.clone(), 12_345),
         (first.service.clone(), plain("web", "gone", 0).id, 1),
     ];
-    store
-        .commit(&Batch {
-            changes: &[],
-            remaining: &flush,
-            free_since_unix_ms: 0,
-            revision: 1,
-            serial: 7,
-        })
-        .unwrap();
+    store.commit(&Batch { remaining: &flush, revision: 1, serial: 7, ..Batch::default() }).unwrap();
     assert_eq!(remaining(&mut store), Some(12_345));
 
     let declared = Declared::parse(State::Draining, "deploy").unwrap();

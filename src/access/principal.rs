@@ -136,6 +136,13 @@ impl Door {
             Self::Override => "override",
         }
     }
+
+    /// The door that is called so.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Http, Self::Eureka, Self::Udp, Self::Lease, Self::Override]
+            .into_iter()
+            .find(|door| door.as_str() == word)
+    }
 }
 
 /// Where somebody asks from.

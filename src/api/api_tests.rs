@@ -55,6 +55,7 @@ pub(super) fn config(dns: &str) -> config::Config {
         },
         services: BTreeMap::new(),
         forward: config::Forward::default(),
+        history: config::History { events: 100, events_a_service: 10 },
         store: config::Store { data_dir: "data".into() },
         log: config::Log { level: "info".into(), json: false },
     }

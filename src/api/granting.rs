@@ -336,7 +336,7 @@ impl From<NotGranted> for Problem {
             }
             NotGranted::NotThere(..) => (StatusCode::NOT_FOUND, None),
         };
-        Self { status, detail: not_granted.to_string(), field: field.map(str::to_owned) }
+        Self { field: field.map(str::to_owned), ..Self::new(status, not_granted.to_string()) }
     }
 }
 

@@ -11,6 +11,7 @@ mod granting;
 pub mod datagram;
 pub mod http;
 pub mod guard;
+mod history;
 pub mod native;
 mod native_body;
 mod native_list;
@@ -19,6 +20,7 @@ mod probes;
 pub mod json;
 pub mod problem;
 pub mod secrets;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,6 +160,8 @@ pub fn router(api: Arc<Api>) -> Guarded {
     let routes = native::routes()
         .merge(caching::routes())
         .merge(granting::routes())
+        .merge(history::routes())
+        .merge(watch::routes())
         .merge(probes::routes())
         .fallback(eureka_or_nothing)
         .with_state(api);
@@ -269,6 +273,8 @@ async fn read_up_to(
     })
 }
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 #[path = "api_tests.rs"]
 mod tests;

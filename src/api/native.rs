@@ -219,13 +219,15 @@ async fn list_instances(
 ) -> Result<Response, Problem> {
     let page = json::read_query::<PageQuery>(&uri)?.resolve()?;
     let registrar = api.for_reading(&caller, service.as_str())?;
+    // Asked for first: what happens meanwhile is watched.
+    let revision = registrar.history().revision();
     let listed = registrar.instances(service.as_str(), page.after.as_deref(), page.fetch());
     let mut listed = listed.ok_or(Refusal::NotListed)?;
     let path = format!("{SERVICES}/{}", percent_encoded(service.as_str()));
     let next = page.cut(&mut listed, &path, |listed| listed.instance.id.as_str());
     let config = api.config.get();
     let instances = listed.iter().map(|listed| InstanceView::new(listed, &config)).collect();
-    let view = ServiceView { service: service.as_str(), instances, next };
+    let view = ServiceView { service: service.as_str(), revision, instances, next };
     Ok(response::Json(view).into_response())
 }
 
@@ -238,6 +240,7 @@ async fn list_services(
     // Who may read some services alone is shown those.
     let scope = caller.principal.scope();
     let registrar = api.for_listing(&caller)?;
+    let revision = registrar.history().revision();
     let mut summaries = Vec::new();
     let mut after = page.after.clone();
     loop {
@@ -251,7 +254,7 @@ async fn list_services(
     }
     let next = page.cut(&mut summaries, SERVICES, |summary| summary.service.as_str());
     let services = summaries.iter().map(SummaryView::new).collect();
-    Ok(response::Json(ServicesView { services, next }).into_response())
+    Ok(response::Json(ServicesView { revision, services, next }).into_response())
 }
 
 /// The service that the path names.

@@ -10,7 +10,7 @@ use super::eureka;
 use super::guard::unix_ms;
 use super::problem::Problem;
 use crate::config::Config;
-use crate::registrar::{Committed, Listed, Standing, Summary};
+use crate::registrar::{Committed, Listed, Summary};
 use crate::registry::{Instance, Override};
 
 /// Items of a page at most, and if the request names no number.
@@ -199,11 +199,7 @@ impl<'a> InstanceView<'a> {
             health: "unchecked",
             answering,
             why,
-            standing: match listed.standing {
-                Standing::Live => "live",
-                Standing::Suspect => "suspect",
-                Standing::Held => "held",
-            },
+            standing: listed.standing.as_str(),
             origin: body.origin.door(),
             mirrored_from: eureka::mirrored_from(instance),
             owner: instance.owner.name(),
@@ -229,6 +225,8 @@ fn as_object<S: Serializer, V: Serialize>(
 #[derive(Debug, Serialize)]
 pub(super) struct ServiceView<'a> {
     pub(super) service: &'a str,
+    /// What has happened up to here is in it: from where to watch.
+    pub(super) revision: u64,
     pub(super) instances: Vec<InstanceView<'a>>,
     pub(super) next: Option<String>,
 }
@@ -236,6 +234,8 @@ pub(super) struct ServiceView<'a> {
 /// A page of the services.
 #[derive(Debug, Serialize)]
 pub(super) struct ServicesView<'a> {
+    /// What has happened up to here is in it: from where to watch.
+    pub(super) revision: u64,
     pub(super) services: Vec<SummaryView<'a>>,
     pub(super) next: Option<String>,
 }
@@ -259,6 +259,7 @@ impl<'a> SummaryView<'a> {
 mod tests {
     use super::super::tests::{config, instance};
     use super::*;
+    use crate::registrar::Standing;
     use crate::registry::{Declared, Outcome, State};
 
     #[test]

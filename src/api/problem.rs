@@ -22,6 +22,8 @@ pub struct Problem {
     pub detail: String,
     /// The field that it is about, as the sender wrote it.
     pub field: Option<String>,
+    /// After which revision no event is forgotten, for who asked for older ones.
+    pub complete_since: Option<u64>,
 }
 
 /// A problem as it is sent.
@@ -33,18 +35,20 @@ struct Sent<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete_since: Option<u64>,
 }
 
 impl Problem {
     /// A problem about the request as a whole.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), field: None }
+        Self { status, detail: detail.into(), field: None, complete_since: None }
     }
 
     /// A problem about a field that is there, and wrong (422).
     pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
         let field = Some(field.into());
-        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail: detail.into(), field }
+        Self { field, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
     }
 
     /// The registry is not loaded whole: what is not found may yet exist.
@@ -76,6 +80,7 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             detail: &self.detail,
             field: self.field.as_deref(),
+            complete_since: self.complete_since,
         };
         // Text and numbers always serialise; were it not so, the code alone would say it.
         let body = serde_json::to_vec(&sent).unwrap_or_default();
@@ -102,7 +107,7 @@ impl From<Refusal> for Problem {
             Refusal::Quota { .. } | Refusal::Full { .. } => (StatusCode::CONFLICT, None),
             Refusal::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, None),
         };
-        Self { status, detail: refusal.to_string(), field: field.map(str::to_owned) }
+        Self { field: field.map(str::to_owned), ..Self::new(status, refusal.to_string()) }
     }
 }
 
@@ -121,7 +126,7 @@ impl From<Denied> for Problem {
             | Denied::Verb(_)
             | Denied::NotAllServices => (StatusCode::FORBIDDEN, None),
         };
-        Self { status, detail: denied.to_string(), field: field.map(str::to_owned) }
+        Self { field: field.map(str::to_owned), ..Self::new(status, denied.to_string()) }
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Config {
     pub services: BTreeMap<String, ServiceAnswers>,
     /// `[forward]`
     pub forward: Forward,
+    /// `[history]`
+    pub history: History,
     /// `[store]`
     pub store: Store,
     /// `[log]`
@@ -311,6 +313,15 @@ pub enum PrivateAddresses {
         /// Zones that may have such addresses.
         except: Vec<String>,
     },
+}
+
+/// How many events are kept of what happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    /// In all.
+    pub events: usize,
+    /// Of each service.
+    pub events_a_service: usize,
 }
 
 /// The embedded store.

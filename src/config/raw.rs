@@ -45,6 +45,7 @@ raw! {
         rate_limit: RawRateLimit,
         services: BTreeMap<Spanned<String>, RawService>,
         forward: RawForward,
+        history: RawHistory,
         store: RawStore,
         log: RawLog,
     }
@@ -99,6 +100,10 @@ raw! {
     }
     RawAudit {
         file: Given<String>,
+    }
+    RawHistory {
+        events: Given<i64>,
+        events_a_service: Given<i64>,
     }
     RawEureka {
         on_http: Given<bool>,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::resolv_conf::reaches;
-use super::{Access, Answers, Audit, Config, Dns, Eureka, Http, Log, Store, Udp};
+use super::{Access, Answers, Audit, Config, Dns, Eureka, History, Http, Log, Store, Udp};
 
 impl Config {
     /// What the running configuration (`self`) becomes when the file says `new`, and a line for the log for
@@ -46,6 +46,7 @@ impl Config {
             rate_limit: new.rate_limit.clone(),
             services: new.services.clone(),
             forward: new.forward.clone(),
+            history: self.history,
             store: self.store.clone(),
             log: Log { level: new.log.level.clone(), json: self.log.json },
         };
@@ -145,6 +146,7 @@ impl Config {
             rate_limit: _,
             services: _,
             forward: _,
+            history,
             store,
             log,
         } = self;
@@ -184,6 +186,7 @@ impl Config {
         let Audit { file: audit_file } = audit;
         let Eureka { on_http: _, listen: eureka_listen, regions: _ } = eureka;
         let Udp { listen: udp_listen, key_files: _, insecure_unsigned } = udp;
+        let History { events, events_a_service } = history;
         let Store { data_dir } = store;
         let Log { level: _, json } = log;
         macro_rules! note {
@@ -216,6 +219,8 @@ impl Config {
             "http.insecure_no_token": insecure_no_token, new.http.insecure_no_token;
             "udp.listen": udp_listen, new.udp.listen;
             "udp.insecure_unsigned": insecure_unsigned, new.udp.insecure_unsigned;
+            "history.events": events, new.history.events;
+            "history.events_a_service": events_a_service, new.history.events_a_service;
             "store.data_dir": data_dir, new.store.data_dir;
             "log.json": json, new.log.json;
         }

@@ -11,7 +11,7 @@ use super::encrypted::Encrypted;
 use super::error::Place;
 use super::forward::Own;
 use super::raw::{Given, RawConfig, RawDns, RawLease, RawLog, RawRateLimit, RawService};
-use super::{Answers, Audit, Config, Dns, Lease, Log, RateLimit, ServiceAnswers, Store};
+use super::{Answers, Audit, Config, Dns, History, Lease, Log, RateLimit, ServiceAnswers, Store};
 use super::{Environment, Overrides, names};
 use crate::access::{Prefix, Prefixes};
 use crate::nearest;
@@ -64,6 +64,9 @@ numbers! {
     NEGATIVE_TTL_SECS: u32 = "answers.negative_ttl_secs", 0 to 3600, 2;
     // 200 machines in one network with 100 queries a second each.
     RESPONSES_PER_SECOND: u32 = "rate_limit.responses_per_second", 0 to 10000000, 20000;
+    // Some 250 octets each: a gigabyte or so at most, and 16 MiB by default.
+    EVENTS: usize = "history.events", 0 to 4000000, 65536;
+    EVENTS_A_SERVICE: usize = "history.events_a_service", 0 to 4000000, 1024;
     CACHE_MIB: u32 = "forward.cache_mib", 1 to 65536, 64;
     // A week (RFC 8767 suggests one to three days, and lets operators choose).
     STALE_SECS: u32 = "forward.stale_secs", 0 to 604800, 86400;
@@ -121,6 +124,10 @@ impl Checker<'_> {
             rate_limit: self.rate_limit(&raw.rate_limit),
             services: self.services(raw.services),
             forward,
+            history: History {
+                events: self.number(&EVENTS, &raw.history.events),
+                events_a_service: self.number(&EVENTS_A_SERVICE, &raw.history.events_a_service),
+            },
             store: Store { data_dir: self.data_dir(&raw.store.data_dir, flags, environment) },
             log: self.log(raw.log),
         }

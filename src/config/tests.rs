@@ -87,6 +87,7 @@ pub(super) fn defaults() -> Config {
             stale_secs: 86_400,
             private_addresses: PrivateAddresses::Keep,
         },
+        history: History { events: 65_536, events_a_service: 1_024 },
         store: Store { data_dir: "/home/ann/.local/state/rollcall".into() },
         log: Log { level: "info".into(), json: false },
     }
@@ -143,6 +144,9 @@ fn everything_can_be_set() {
         users = [1000]
         [audit]
         file = "audit.jsonl"
+        [history]
+        events = 0
+        events_a_service = 9
         [eureka]
         on_http = false
         listen = ["0.0.0.0:8761"]
@@ -269,6 +273,7 @@ fn everything_can_be_set() {
             stale_secs: 0,
             private_addresses: PrivateAddresses::Drop { except: vec!["plex.direct.".into()] },
         },
+        history: History { events: 0, events_a_service: 9 },
         store: Store { data_dir: here("../data") },
         log: Log { level: "warn,rollcall::net=debug".into(), json: true },
     };
@@ -289,7 +294,7 @@ fn what_is_wrong_is_told_with_its_line() {
             "[metrics]\nlisten = []",
             &[
                 "line 1: unknown section or key `metrics`; expected one of `dns`, `http`, `udp`, `access`, `audit`, `eureka`, \
-               `lease`, `answers`, `rate_limit`, `services`, `forward`, `store`, `log`",
+               `lease`, `answers`, `rate_limit`, `services`, `forward`, `history`, `store`, `log`",
             ],
         ),
         (
@@ -400,7 +405,7 @@ fn what_is_wrong_is_told_with_its_line() {
                 "line 5: dns.workers must be 0 to 256, not -1",
                 "line 6: unknown key `zonedir` in [dns]; did you mean `zone_dir`?",
                 "line 7: unknown section or key `x`; expected one of `dns`, `http`, `udp`, `access`, `audit`, `eureka`, \
-                 `lease`, `answers`, `rate_limit`, `services`, `forward`, `store`, `log`",
+                 `lease`, `answers`, `rate_limit`, `services`, `forward`, `history`, `store`, `log`",
             ],
         ),
     ];

@@ -4,13 +4,14 @@
 //! durable it is undone in reverse, and what changes nothing is carried out all the same. No thread, no clock:
 //! the times are passed in, so that scenarios run on a made-up clock.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::owed::Owed;
 use super::{Ack, COMMIT_BUCKETS, Committed, Gauges, Settings, load};
 use crate::access::Authorised;
 use crate::audit::Audit;
+use crate::history::{Event, History};
 use crate::registry::{
     Change, Command, Instance, InstanceId, Outcome, Refusal, Registry, ServiceName,
 };
@@ -22,8 +23,8 @@ use crate::view::{Cell, LeaseStart, LeaseTime, View, field_of, names_of};
 const SERIALS_AHEAD: u32 = 65_536;
 /// Overrides whose time is up that one commit ends at most, for the same reason.
 const ENDED_OVERRIDES: usize = 4_096;
-/// Removals that one commit takes at most, so that commands do not wait for all that a mass expiry owes.
-const OWED_A_COMMIT: usize = 4_096;
+/// Revisions that are reserved ahead: leases that lapse are told without a commit, and no revision may come again.
+const REVISIONS_AHEAD: u64 = 65_536;
 
 /// The two times that a step is given.
 #[derive(Debug, Clone, Copy)]
@@ -46,31 +47,36 @@ pub struct Job {
 
 /// What the registrar's thread owns.
 pub struct Core {
-    registry: Registry,
-    store: Store,
-    view: Arc<View>,
+    pub(super) registry: Registry,
+    pub(super) store: Store,
+    pub(super) view: Arc<View>,
     gauges: Arc<Gauges>,
     audit: Audit,
-    /// Removals of expired instances that are not durable yet. Expiry does not wait for the disk.
-    owed: Vec<Change>,
+    pub(super) history: History,
+    /// What is not durable yet and nobody waits for.
+    pub(super) owed: Owed,
     /// The serial that the store would go on from.
     reserved_serial: u32,
+    /// The revision that the store would go on from.
+    reserved_revision: u64,
+    /// How far ahead revisions are reserved.
+    ahead: u64,
     /// The time of day at which the last step began, in milliseconds since 1970 UTC.
     stepped_unix_ms: u64,
 }
 
 /// A command that was decided.
-struct Decided {
+pub(super) struct Decided {
     ack: Ack,
-    by: Authorised,
+    pub(super) by: Authorised,
     verb: &'static str,
-    result: Result<Outcome, Refusal>,
-    kind: Kind,
+    pub(super) result: Result<Outcome, Refusal>,
+    pub(super) kind: Kind,
 }
 
 /// What a command does to the lease of the instance that it names.
 #[derive(Clone)]
-enum Kind {
+pub(super) enum Kind {
     /// Begins its term anew.
     Register(ServiceName, InstanceId),
     /// Leaves it.
@@ -88,8 +94,11 @@ impl Core {
             view,
             gauges,
             audit: settings.audit,
-            owed: Vec::new(),
+            history: settings.history,
+            owed: Owed::default(),
             reserved_serial: 0,
+            reserved_revision: 0,
+            ahead: REVISIONS_AHEAD,
             stepped_unix_ms: 0,
         }
     }
@@ -106,7 +115,9 @@ impl Core {
         let Some(mut loaded) = loaded else { return Ok(None) };
         loaded.skipped.extend(load::load_claims(store, registry, unix_ms)?);
         self.registry.advance_to(loaded.revision);
-        self.reserve_serials();
+        loaded.skipped.extend(self.load_history(loaded.revision, unix_ms)?);
+        let _ = self.commit(&[], &[], &[]); // said and counted there; what is owed stays so
+        self.reserve();
         self.view.set_loaded();
         Ok(Some(loaded))
     }
@@ -117,9 +128,9 @@ impl Core {
     pub fn step(&mut self, jobs: Vec<Job>, expired: &[Arc<Cell>], now: impl Fn() -> Now) {
         let began = now();
         self.stepped_unix_ms = began.unix_ms;
-        for cell in expired {
-            self.forget(cell, began);
-        }
+        self.tell_stood(began);
+        let over: Vec<_> = expired.iter().flat_map(|cell| self.forget(cell, began)).collect();
+        self.tell_unwaited(over);
         let mut changes = Vec::new();
         let ended = self.registry.ended_overrides(began.unix_ms, ENDED_OVERRIDES).into_iter();
         // Before what people ask for now: who sets one anew means to keep it.
@@ -129,27 +140,38 @@ impl Core {
             ack: Box::new(|_| ()),
         });
         let jobs = ended.chain(jobs);
-        let decided = jobs.map(|job| self.decide(job, began, &mut changes)).collect();
-        let committed = self.commit(&changes, &[]);
+        let decided: Vec<_> = jobs.map(|job| self.decide(job, began, &mut changes)).collect();
+        let events = self.events_of(&decided, began);
+        let committed = self.commit(&changes, &events, &[]);
         if let Err(reason) = committed {
             self.registry.undo(&changes);
             self.settle_without_store(decided, &reason, now());
         } else {
-            self.publish(decided, now());
+            self.publish(decided, &events, now());
         }
     }
 
-    /// Reserves serials ahead of those that were shown, if there are few left.
-    pub fn reserve_serials(&mut self) {
-        if self.reserve_serial() != self.reserved_serial {
-            let _ = self.write(&[], &[]); // said and counted there; the next change reserves too
+    /// Reserves serials and revisions ahead of those that were shown, if there are few left.
+    pub fn reserve(&mut self) {
+        let reserved = (self.reserved_serial, self.reserved_revision);
+        if (self.reserve_serial(), self.reserve_revision()) != reserved {
+            let _ = self.write(&Owed::default(), &[]); // said and counted there; the next change reserves too
+        }
+    }
+
+    /// Ends well: nothing is owed, and a server that begins again goes on from where this one is.
+    pub fn close(&mut self) {
+        let owes_nothing = self.commit(&[], &[], &[]).is_ok() && !self.owes();
+        if owes_nothing && self.reserved_revision != self.registry.revision() {
+            self.ahead = 0;
+            let _ = self.write(&Owed::default(), &[]); // said and counted there; the next start finds out
         }
     }
 
     /// Flushes what is left of long leases.
     pub fn flush(&mut self, remaining: &[(ServiceName, InstanceId, u64)]) {
         if !remaining.is_empty() {
-            let _ = self.commit(&[], remaining); // said and counted there; the next flush tries again
+            let _ = self.commit(&[], &[], remaining); // said and counted there; the next flush tries again
         }
     }
 
@@ -171,27 +193,28 @@ impl Core {
         Some(if failed { left.max(retry_ms) } else { left })
     }
 
-    /// Whether removals wait for the disk.
+    /// Whether something that has happened waits for the disk.
     pub fn owes(&self) -> bool {
-        !self.owed.is_empty()
+        self.owed.presses()
     }
 
-    /// Takes an instance out of the registry whose lease is over, unless it has been registered again since.
-    fn forget(&mut self, cell: &Cell, now: Now) {
+    /// Takes an instance out of the registry whose lease is over, unless it has been registered again since; gives what
+    /// is to be told.
+    fn forget(&mut self, cell: &Cell, now: Now) -> Option<Arc<Event>> {
         let (service, id) = (&cell.instance.service, &cell.instance.id);
         let listed_again = self.view.instance(service.as_str(), id.as_str(), now.lease).is_some();
         if listed_again {
-            return;
+            return None;
         }
         let command = Command::Deregister { service: service.clone(), id: id.clone() };
         let by = Authorised::server();
-        if let Ok(outcome) = self.registry.apply(command, by.actor(), now.unix_ms) {
-            for change in &outcome.changes {
-                self.audit.changed(now.unix_ms, by.by(), "expire", change);
-            }
-            self.owed.extend(outcome.changes);
-            self.gauges.expiries.add(1);
-        }
+        let outcome = self.registry.apply(command, by.actor(), now.unix_ms).ok()?;
+        let change = outcome.changes.into_iter().next()?;
+        self.audit.changed(now.unix_ms, by.by(), "expire", &change);
+        self.gauges.expiries.add(1);
+        let event = self.expired(&change, by.by(), now);
+        self.owed.changes.push(change);
+        Some(event)
     }
 
     fn decide(&mut self, job: Job, now: Now, changes: &mut Vec<Change>) -> Decided {
@@ -242,28 +265,29 @@ impl Core {
         }
     }
 
-    /// Makes changes durable, after the removals that are owed; does nothing if there is nothing to do.
+    /// Makes changes durable with what is told of them, after all that is owed; does nothing if there is nothing to do.
     fn commit(
         &mut self,
         changes: &[Change],
+        events: &[Arc<Event>],
         remaining: &[(ServiceName, InstanceId, u64)],
     ) -> Result<(), String> {
-        while self.owed.len() > OWED_A_COMMIT {
-            let slice: Vec<Change> = self.owed.iter().take(OWED_A_COMMIT).cloned().collect();
-            self.write(&slice, &[])?;
-            self.owed.drain(..OWED_A_COMMIT);
+        while self.owed.exceeds_a_commit() {
+            let some = self.owed.take_some();
+            if let Err(reason) = self.write(&some, &[]) {
+                self.owed.put_back(some);
+                return Err(reason);
+            }
         }
-        if changes.is_empty() && self.owed.is_empty() && remaining.is_empty() {
+        if changes.is_empty() && !self.owed.presses() && remaining.is_empty() {
             return Ok(());
         }
-        let all: Cow<'_, [Change]> = if self.owed.is_empty() {
-            changes.into()
-        } else {
-            self.owed.iter().chain(changes).cloned().collect()
-        };
+        let mut all = std::mem::take(&mut self.owed);
+        let owed = all.add(changes, events);
         let written = self.write(&all, remaining);
-        if written.is_ok() {
-            self.owed.clear();
+        if written.is_err() {
+            all.cut(owed);
+            self.owed = all;
         }
         // Nobody waits for what is owed: it is tried again.
         if changes.is_empty() { Ok(()) } else { written }
@@ -272,24 +296,30 @@ impl Core {
     /// One commit.
     fn write(
         &mut self,
-        changes: &[Change],
+        owed: &Owed,
         remaining: &[(ServiceName, InstanceId, u64)],
     ) -> Result<(), String> {
-        let serial = self.reserve_serial();
+        let (serial, reserved_revision) = (self.reserve_serial(), self.reserve_revision());
+        let events: Vec<_> = owed.events.iter().cloned().collect();
+        let forgotten: Vec<_> = owed.forgotten.iter().copied().collect();
         let batch = Batch {
-            changes,
+            changes: &owed.changes,
             remaining,
             free_since_unix_ms: self.registry.free_since(self.stepped_unix_ms),
+            events: &events,
+            forgotten: &forgotten,
+            history_gaps: self.history.gaps().max(owed.lost()),
             revision: self.registry.revision(),
+            reserved_revision,
             serial,
         };
         let began = Instant::now();
         match self.gauges.pulses.waiting(|| self.store.commit(&batch)) {
             Ok(()) => {
                 self.gauges.committed(began.elapsed().as_secs_f64());
-                self.gauges.changes.add(changes.len() as u64);
+                self.gauges.changes.add(owed.changes.len() as u64);
                 self.gauges.available();
-                self.reserved_serial = serial;
+                (self.reserved_serial, self.reserved_revision) = (serial, reserved_revision);
                 Ok(())
             }
             Err(error) => {
@@ -299,6 +329,18 @@ impl Core {
                 }
                 Err(reason)
             }
+        }
+    }
+
+    /// The revision that a restart goes on from if the server does not end well. Nothing was told before the first
+    /// change.
+    fn reserve_revision(&self) -> u64 {
+        let told = self.registry.revision();
+        let left = self.reserved_revision.saturating_sub(told);
+        match self.ahead {
+            ahead if told == 0 || ahead == 0 => told,
+            ahead if left > ahead / 2 && left <= ahead => self.reserved_revision,
+            ahead => told + ahead,
         }
     }
 
@@ -313,8 +355,8 @@ impl Core {
         }
     }
 
-    /// Publishes a batch that is durable, and then acknowledges it.
-    fn publish(&mut self, decided: Vec<Decided>, now: Now) {
+    /// Publishes a batch that is durable, tells of it, and then acknowledges it.
+    fn publish(&mut self, decided: Vec<Decided>, events: &[Arc<Event>], now: Now) {
         let (now, unix_ms) = (now.lease, now.unix_ms);
         let mut edit = self.view.edit(now);
         for Decided { by, verb, result, kind, .. } in &decided {
@@ -341,6 +383,8 @@ impl Core {
             }
         }
         drop(edit);
+        let forgotten = self.history.tell(events);
+        self.owed.tell([], forgotten);
         self.acknowledge(decided, now);
     }
 
@@ -360,7 +404,7 @@ impl Core {
             decided
         };
         let settled = decided.into_iter().map(settle).collect();
-        self.publish(settled, now);
+        self.publish(settled, &[], now);
     }
 
     fn acknowledge(&self, decided: Vec<Decided>, now: LeaseTime) {

@@ -7,9 +7,11 @@ mod clock;
 mod core;
 mod gauges;
 mod load;
+mod owed;
 mod renewals;
 #[cfg(test)]
 mod scenario_test;
+mod telling;
 mod threads;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::access::Authorised;
 use crate::audit::Audit;
+use crate::history::History;
 use crate::registry::{Actor, Command, Outcome, Refusal, ServiceName};
 use crate::store::{Loaded, Store, StoreError};
 use crate::view::{LeaseTime, View};
@@ -98,6 +101,8 @@ pub struct Settings {
     pub reserved_ms: u64,
     /// Told of every change.
     pub audit: Audit,
+    /// Told of every change, and of where leases come to stand.
+    pub history: History,
 }
 
 /// Upper bounds of the commit durations, in seconds.
@@ -117,7 +122,7 @@ impl Registrar {
         settings: Settings,
         loaded: impl FnOnce(Result<Option<Loaded>, StoreError>) + Send + 'static,
     ) -> std::io::Result<(Self, Running)> {
-        let shared = Arc::new(Shared::new(view));
+        let shared = Arc::new(Shared::new(view, settings.history.clone()));
         let running = threads::start(&shared, store, settings, loaded)?;
         Ok((Self(shared), running))
     }
@@ -200,6 +205,11 @@ impl Registrar {
     /// One listed instance.
     pub fn instance(&self, service: &str, id: &str) -> Option<Listed> {
         self.0.view.instance(service, id, self.now())
+    }
+
+    /// What happened to instances: complete once the registry is loaded.
+    pub fn history(&self) -> &History {
+        &self.0.history
     }
 
     /// Whether there was nothing in the store when the server began, and never had been.

@@ -9,24 +9,30 @@ use std::sync::Arc;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 
+use super::Settings;
 use super::core::{Core, Job, Now};
 use super::gauges::Gauges;
 use crate::access::Authorised;
 use crate::answer::{Reply, Responder, Transport};
+use crate::history::{History, Sought};
 use crate::registry::{
     Body, Command, Declared, InstanceId, LeaseTerm, Override, Refusal, ServiceName, State, Texts,
 };
 use crate::shared::Shared;
 use crate::store::Store;
-use crate::view::{LeaseTime, Renewed, Standing, View, Zones, zones::ZoneSettings};
+use crate::view::{LeaseTime, Renewed, View, Zones, zones::ZoneSettings};
 
 mod states;
+mod told;
 
 /// As the registrar's thread has it.
 const RETRY_MS: u64 = 1_000;
 
 struct World {
     view: Arc<View>,
+    history: History,
+    /// Events that were looked at.
+    told: u64,
     core: Core,
     now: u64,
     dir: tempfile::TempDir,
@@ -51,15 +57,22 @@ impl World {
         view.set_zones(Zones::build(&settings, Vec::new()).unwrap());
         let store = Store::open(dir.path()).unwrap();
         let store_serial = store.serial().unwrap();
-        let mut core =
-            Core::new(store, view.clone(), Arc::new(Gauges::default()), Default::default());
+        let settings = Settings::default();
+        let history = settings.history.clone();
+        let mut core = Core::new(store, view.clone(), Arc::new(Gauges::default()), settings);
         view.set_serial(store_serial);
         core.load(|| LeaseTime::from_millis(now), 1_700_000_000_000 + now, || false).unwrap();
-        Self { view, core, now, dir }
+        Self { view, history, told: 0, core, now, dir }
     }
 
     /// The server ends and begins again.
-    fn restart(self) -> Self {
+    fn restart(mut self) -> Self {
+        self.core.close();
+        self.crash()
+    }
+
+    /// The server is killed and begins again.
+    fn crash(self) -> Self {
         drop((self.core, self.view));
         Self::open(self.dir, self.now)
     }
@@ -75,7 +88,7 @@ impl World {
             let expired = self.view.tick(LeaseTime::from_millis(self.now));
             let now = self.times();
             let override_ends = self.core.next_override_end(now.unix_ms, RETRY_MS) == Some(0);
-            if !expired.is_empty() || override_ends {
+            if !expired.is_empty() || override_ends || self.view.has_stood() {
                 self.core.step(Vec::new(), &expired, || now);
             }
         }
@@ -177,15 +190,10 @@ impl World {
                 }))
             }
             ["ask", name] => self.targets(name),
+            ["told", service] => self.told(service),
             ["standing", service, id] => {
                 let listed = self.view.instance(service, id, self.times().lease);
-                listed
-                    .map_or("not listed", |listed| match listed.standing {
-                        Standing::Live => "live",
-                        Standing::Suspect => "suspect",
-                        Standing::Held => "held",
-                    })
-                    .to_owned()
+                listed.map_or("not listed", |listed| listed.standing.as_str()).to_owned()
             }
             _ => panic!("unknown line: {words:?}"),
         }

@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use super::clock::TICK_MS;
 use super::core::{Core, Job, Now};
 use super::{Ack, Clock, Figures, Gauges, Pulse, Settings};
+use crate::history::History;
 use crate::registry::{InstanceId, ServiceName};
 use crate::store::{Loaded, Store, StoreError};
 use crate::view::{Cell, Place, View};
@@ -43,6 +44,7 @@ pub struct Shared {
     pub(super) view: Arc<View>,
     pub(super) clock: Arc<Clock>,
     pub(super) gauges: Arc<Gauges>,
+    pub(super) history: History,
     queue: Mutex<Queue>,
     wake: Condvar,
 }
@@ -54,13 +56,16 @@ struct Queue {
     /// Called when all that was queued before them is published or refused.
     barriers: Vec<Barrier>,
     errands: Vec<Errand>,
+    /// Whether leases have come to stand elsewhere, of which is to be told.
+    has_stood: bool,
     closed: bool,
 }
 
 impl Queue {
     fn is_empty(&self) -> bool {
-        let Self { jobs, expired, barriers, errands, closed: _ } = self;
-        jobs.is_empty() && expired.is_empty() && barriers.is_empty() && errands.is_empty()
+        let Self { jobs, expired, barriers, errands, has_stood, closed: _ } = self;
+        let is_idle = jobs.is_empty() && expired.is_empty() && barriers.is_empty();
+        is_idle && errands.is_empty() && !has_stood
     }
 }
 
@@ -79,9 +84,10 @@ struct Taken {
 }
 
 impl Shared {
-    pub(super) fn new(view: Arc<View>) -> Self {
+    pub(super) fn new(view: Arc<View>, history: History) -> Self {
         Self {
             view,
+            history,
             clock: Arc::default(),
             gauges: Arc::default(),
             queue: Mutex::default(),
@@ -175,6 +181,7 @@ impl Shared {
         let count = queue.jobs.len().min(BATCH);
         let jobs: Vec<_> = queue.jobs.drain(..count).collect();
         let expired = std::mem::take(&mut queue.expired);
+        queue.has_stood = false;
         let all = queue.jobs.is_empty();
         let barriers = if all { std::mem::take(&mut queue.barriers) } else { Vec::new() };
         let errands = std::mem::take(&mut queue.errands);
@@ -264,7 +271,7 @@ fn run(
         let wait = override_ends.map_or(wait, |ms| wait.min(Duration::from_millis(ms)));
         let until = flush.next.min(Instant::now() + wait);
         let taken = shared.gauges.pulses.waiting(|| shared.take(until));
-        let Some(taken) = taken else { return };
+        let Some(taken) = taken else { return core.close() };
         core.step(taken.jobs, &taken.expired, || shared.now());
         for errand in taken.errands {
             core.run_errand(errand);
@@ -273,7 +280,7 @@ fn run(
         for barrier in taken.barriers {
             barrier();
         }
-        core.reserve_serials();
+        core.reserve();
         if Instant::now() >= flush.next {
             core.flush(&flush.slice(shared));
         }
@@ -330,6 +337,10 @@ fn judge(shared: &Shared, stop: &AtomicBool) {
             if !expired.is_empty() {
                 tracing::info!(expired = expired.len(), "leases are over");
                 shared.queue.lock().expired.extend(expired);
+                shared.wake.notify_one();
+            }
+            if shared.view.has_stood() {
+                shared.queue.lock().has_stood = true;
                 shared.wake.notify_one();
             }
             braked = tell_of_brake(&shared.view, braked);

@@ -104,6 +104,12 @@ impl Registry {
         }
     }
 
+    /// Counts something that is told as changes are, and is none of the registry's.
+    pub fn count_on(&mut self) -> u64 {
+        self.revision += 1;
+        self.revision
+    }
+
     /// Goes on counting from `revision`, if that is further.
     pub fn advance_to(&mut self, revision: u64) {
         self.revision = self.revision.max(revision);

@@ -27,6 +27,7 @@ use crate::api::{self, Api, datagram, http};
 use crate::audit::Audit;
 use crate::config::{Config, Lease, Live};
 use crate::dns::forward::forwarder;
+use crate::history::History;
 use crate::net::defer::Defer;
 use crate::net::replier::Replier;
 use crate::net::tls::{Certificates, DoorTls, server_config};
@@ -54,6 +55,7 @@ pub(super) struct Doors {
     access: Arc<Access>,
     audit: Audit,
     bounds: Arc<RwLock<Lease>>,
+    history: History,
     forwarding: Arc<Forwarding>,
     clients: Arc<Clients>,
     /// That of the doors with TLS, if there are any.
@@ -103,6 +105,7 @@ impl Doors {
             access,
             audit,
             bounds: Arc::new(RwLock::new(config.lease)),
+            history: registrar.history().clone(),
             forwarding,
             clients: treated.clone(),
             certificates: encrypted::load_certificates(&config.dns)?,
@@ -306,6 +309,8 @@ impl Doors {
     pub(super) fn close(self, runtime: &Runtime) {
         self.stop.stop();
         let _ = self.close_http.send(true);
+        // Their replies would not end by themselves.
+        self.history.end();
         for thread in self.threads {
             let _ = thread.join();
         }

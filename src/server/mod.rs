@@ -32,6 +32,7 @@ use crate::api::{http, secrets};
 use crate::audit::Writing;
 use crate::config::{self, Config, Listening, Overrides, Probes};
 use crate::dns::forward::exchange::udp::SOCKETS_MOST;
+use crate::history::{History, Limits};
 use crate::net;
 use crate::net::holder::{self, bind_error};
 use crate::net::passed::Passed;
@@ -257,6 +258,10 @@ impl Server {
         let settings = Settings {
             reserved_ms: u64::from(config.access.reserved_secs) * 1000,
             audit: audit.clone(),
+            history: History::new(Limits {
+                events: config.history.events,
+                events_a_service: config.history.events_a_service,
+            }),
         };
         let (registrar, running) =
             Registrar::start(store, view.clone(), settings, tell).map_err(no_threads)?;

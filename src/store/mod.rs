@@ -5,7 +5,7 @@
 //! neither a killed process nor a lost power supply takes an acknowledged change back. The log is copied into the
 //! database from time to time after such a commit; if that fails, the commit stands and the next one tries again.
 //!
-//! `row.rs` has an instance as a row, `claims.rs` whose the names of services are, `grants.rs` principals with their
+//! `row.rs` has an instance as a row, `history.rs` what happened to them, `claims.rs` whose the names of services are, `grants.rs` principals with their
 //! tokens and keys, `schema.rs` the file and its versions, `error.rs` what people are told, `data_dir.rs` the lock that
 //! keeps a second server out, `backup.rs` the copy that is made while serving.
 
@@ -14,6 +14,7 @@ mod claims;
 mod data_dir;
 mod error;
 mod grants;
+mod history;
 mod row;
 mod schema;
 #[cfg(test)]
@@ -21,10 +22,12 @@ mod tests;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, FileControl, MAIN_DB, params};
 
+use crate::history::Event;
 use crate::registry::{Change, Instance, InstanceId, ServiceName};
 
 pub use backup::backup;
@@ -32,6 +35,7 @@ pub use claims::StoredClaim;
 pub use data_dir::{DataDir, DataDirError};
 pub use error::StoreError;
 pub use grants::grants_of;
+pub use history::StoredHistory;
 
 /// The database's name in the data directory; SQLite keeps `-wal` and `-shm` beside it while it is open.
 pub const FILE_NAME: &str = "rollcall.db";
@@ -51,7 +55,7 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 const MAX_SKIPPED_TOLD: usize = 100;
 
 /// What one commit makes durable.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Batch<'a> {
     /// Changes, oldest first.
     pub changes: &'a [Change],
@@ -60,8 +64,17 @@ pub struct Batch<'a> {
     pub remaining: &'a [(ServiceName, InstanceId, u64)],
     /// Names that were released then or before, in milliseconds since 1970 UTC, are nobody's any more.
     pub free_since_unix_ms: u64,
+    /// What happened, in the order of the revisions.
+    pub events: &'a [Arc<Event>],
+    /// Revisions of events that are kept no longer.
+    pub forgotten: &'a [u64],
+    /// No event after this revision is missing.
+    pub history_gaps: u64,
     /// The registry's revision after them.
     pub revision: u64,
+    /// A revision that no event has yet reached: where the registry goes on counting if the server ends before its next
+    /// commit.
+    pub reserved_revision: u64,
     /// A serial that no answer has yet shown: where the zones' serial goes on after a restart.
     pub serial: u32,
 }
@@ -216,8 +229,14 @@ impl Store {
         for (service, id, remaining_ms) in batch.remaining {
             flush.execute(params![service.as_str(), id.as_str(), row::integer(*remaining_ms)])?;
         }
-        conn.prepare_cached("UPDATE registry SET revision = ?1, serial = ?2")?
-            .execute(params![row::integer(batch.revision), batch.serial])?;
+        history::write(conn, batch)?;
+        let update = "UPDATE registry SET revision = ?1, serial = ?2, reserved_revision = ?3, history_gaps = ?4";
+        conn.prepare_cached(update)?.execute(params![
+            row::integer(batch.revision),
+            batch.serial,
+            row::integer(batch.reserved_revision),
+            row::integer(batch.history_gaps),
+        ])?;
         conn.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }

@@ -23,7 +23,7 @@ pub(super) const APPLICATION_ID: u32 = 0x526f_6c6c;
 
 /// What leads from each schema version to the next: the first makes version 1 out of an empty file. A released
 /// one is never changed; `tests/fixtures/store` holds a file of every version.
-pub(super) const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
+pub(super) const MIGRATIONS: [&str; 4] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 const VERSION_1: &str = "
     PRAGMA application_id = 0x526f6c6c;
@@ -90,6 +90,29 @@ const VERSION_2: &str = "
 const VERSION_3: &str = "
     ALTER TABLE instances ADD COLUMN origin TEXT NOT NULL DEFAULT '';   -- a door and what it keeps; empty: native
     ALTER TABLE instances ADD COLUMN override_until_unix_ms INTEGER;    -- NULL: until somebody ends it
+";
+
+/// What happened. A revision is told before it is durable where it is no change of the registry, so some are reserved.
+const VERSION_4: &str = "
+    ALTER TABLE registry ADD COLUMN reserved_revision INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE registry ADD COLUMN history_gaps INTEGER NOT NULL DEFAULT 0;    -- none is missing after that revision
+    UPDATE registry SET reserved_revision = revision, history_gaps = revision;
+    CREATE TABLE history (
+        revision INTEGER NOT NULL PRIMARY KEY,
+        unix_ms INTEGER NOT NULL,
+        service TEXT NOT NULL,
+        id TEXT NOT NULL,
+        event TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        changed TEXT NOT NULL,     -- fields, with a space between two
+        state TEXT,                -- as it was then; NULL: off the list
+        standing TEXT,             -- likewise
+        addresses TEXT NOT NULL,   -- with a space between two
+        port INTEGER NOT NULL,
+        principal TEXT,            -- NULL: the server
+        door TEXT NOT NULL,
+        source TEXT NOT NULL
+    ) STRICT;
 ";
 
 /// The header's length, and where its fields are (<https://sqlite.org/fileformat2.html>, section 1.3).

@@ -37,10 +37,9 @@ fn registration(number: u64) -> Change {
 fn commit(store: &mut Store, change: &Change) -> Result<(), super::StoreError> {
     store.commit(&Batch {
         changes: std::slice::from_ref(change),
-        remaining: &[],
-        free_since_unix_ms: 0,
         revision: change.revision,
         serial: 7,
+        ..Batch::default()
     })
 }
 
@@ -72,13 +71,7 @@ fn a_full_database_refuses_a_batch_whole_and_takes_the_next_when_there_is_room()
     limit(&store, pages);
     let batch = [registration(2), registration(3), registration(4)];
     let refused = store
-        .commit(&Batch {
-            changes: &batch,
-            remaining: &[],
-            free_since_unix_ms: 0,
-            revision: 4,
-            serial: 8,
-        })
+        .commit(&Batch { changes: &batch, revision: 4, serial: 8, ..Batch::default() })
         .unwrap_err();
     let db = dir.path().join(FILE_NAME);
     let words = format!("the disk that holds {} is full: free some space on it", db.display());

@@ -43,7 +43,7 @@ pub use renewals::{Renewals, Renewed};
 use roster::Roster;
 pub use roster::{
     AnswerSettings, LeaseStart, Listed, MAX_FEED, Place, Remaining, Seen, Settings, Standing,
-    Summary, Taken, Tally, field_of, names_of,
+    Stood, Summary, Taken, Tally, field_of, names_of,
 };
 pub use rrset::{RRset, Run, Turn};
 pub use zones::Zones;
@@ -167,6 +167,16 @@ impl View {
     /// The instances of a service that are listed and whose leases run or are held, in the order of their ids.
     pub fn seen(&self, service: &ServiceName, now: LeaseTime) -> Vec<Listed> {
         self.roster.lock().seen(service, now)
+    }
+
+    /// Whether any lease has come to stand elsewhere since [`take_stood`](Self::take_stood).
+    pub fn has_stood(&self) -> bool {
+        self.roster.lock().has_stood()
+    }
+
+    /// Takes the leases that have come to stand elsewhere, in the order of services and ids. There is one reader.
+    pub fn take_stood(&self) -> Vec<Stood> {
+        self.roster.lock().take_stood()
     }
 
     /// How many there are of what, and whether the global brake holds.

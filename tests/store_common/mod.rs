@@ -78,7 +78,7 @@ pub fn change(before: Option<&Instance>, after: Option<&Instance>) -> Change {
 }
 
 pub fn commit(store: &mut Store, changes: &[Change], revision: u64) -> Result<(), StoreError> {
-    store.commit(&Batch { changes, remaining: &[], free_since_unix_ms: 0, revision, serial: 7 })
+    store.commit(&Batch { changes, revision, serial: 7, ..Batch::default() })
 }
 
 pub fn load(store: &mut Store) -> (Loaded, Vec<Stored>) {

@@ -22,19 +22,21 @@ use self::connection::Connection;
 use self::listener::{Accepted, Open};
 use self::timed::Patience;
 use super::guard::Guarded;
+use crate::history::MAX_WATCHERS;
 use crate::net::seats::{Full, Seat, Seats};
 use crate::net::tcp::BACKLOG;
 
 pub use self::listener::{ALPN, Listener, UnixSocket};
 
-/// Connections at most: each may hold a file descriptor and some 20 KiB. Further ones are closed at once.
-pub const MAX_CONNECTIONS: usize = 4096;
+/// Connections at most, those of watchers besides: each may hold a file descriptor and some 20 KiB. Further ones are closed
+/// at once.
+pub const MAX_CONNECTIONS: usize = 4096 + MAX_WATCHERS;
 /// Connections at most from one address: as many as a machine full of instances needs, each renewing its own
 /// lease, and so few that one machine does not keep all others from renewing theirs. Loopback addresses may
 /// have all: who runs here has better ways to do harm, and a proxy here has everybody's connections.
 pub const MAX_CONNECTIONS_OF_CLIENT: usize = 512;
 /// Once fewer are free, a connection is closed after its reply: nobody keeps one that another waits for.
-const FEW_FREE: usize = MAX_CONNECTIONS / 4;
+const FEW_FREE: usize = 1024;
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
 struct Limits {

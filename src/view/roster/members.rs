@@ -22,6 +22,24 @@ pub enum Standing {
     Held,
 }
 
+impl Standing {
+    /// The word that stands for it at every door, and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Suspect => "suspect",
+            Self::Held => "held",
+        }
+    }
+
+    /// The standing that a word stands for.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Live, Self::Suspect, Self::Held]
+            .into_iter()
+            .find(|standing| standing.as_str() == word)
+    }
+}
+
 /// A listed instance.
 #[derive(Debug, Clone)]
 pub(super) struct Member {

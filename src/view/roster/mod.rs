@@ -11,6 +11,7 @@ mod members;
 mod names;
 mod publish;
 mod settings;
+mod stood;
 mod wheel;
 
 use std::cmp::Reverse;
@@ -19,12 +20,12 @@ use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::Maps;
 use super::cell::Cell;
 use super::draft::{Crowds, Draft, Move};
 use super::key::{Hashed, Key};
 use super::lease::{LeaseTime, Renewal};
 use super::renewals::cell_key;
+use super::{Hashing, Maps};
 use crate::registry::brake::GlobalBrake;
 use crate::registry::{Instance, InstanceId, ServiceName};
 use feed::Feed;
@@ -35,6 +36,7 @@ use members::{Count, Lapsed, Member, Members};
 pub use names::{field_of, names_of};
 use publish::AtAddress;
 pub use settings::{AnswerSettings, Settings};
+pub use stood::Stood;
 use wheel::Wheel;
 
 /// What is due later than now.
@@ -96,6 +98,8 @@ pub struct Roster {
     dirty_addresses: BTreeSet<IpAddr>,
     /// Changes for the one who keeps a copy, once there is one.
     feed: Option<Feed>,
+    /// Where leases stood before they came to stand elsewhere, of those of which the registrar was not told yet.
+    stood: HashMap<Place, Standing, Hashing>,
 }
 
 /// What a listed instance's lease is to be.
@@ -121,6 +125,9 @@ impl Roster {
         let old = self.member(&instance.service, &instance.id).cloned();
         if start == LeaseStart::AsItIs && old.is_none() {
             return; // its lease ended meanwhile: what is not listed has no state to change
+        }
+        if start == LeaseStart::Term {
+            self.forget_stood(instance); // its registration says it all
         }
         let term = instance.body.lease.millis();
         let deadline = match (start, &old) {
@@ -195,6 +202,7 @@ impl Roster {
     /// What unlisting is, whether by its owner or because its lease is over; the lease is dead already.
     fn retire(&mut self, maps: &Maps, cell: &Arc<Cell>, now: LeaseTime) {
         let instance = &cell.instance;
+        self.forget_stood(instance);
         self.take_out(maps, cell, now);
         self.linger_address(cell);
         maps.cells.pin().remove(&cell_key(instance.service.as_str(), instance.id.as_str()));
@@ -322,6 +330,7 @@ impl Roster {
             self.publish_label(maps, cell, after.is_held());
         }
         let place = (instance.service.clone(), instance.id.clone());
+        self.stood.entry(place.clone()).or_insert(before.standing());
         match standing {
             Standing::Live => {}
             _ if until == HELD_BY_ALL => self.held_by_all.push_back(place),
