@@ -91,6 +91,7 @@ impl From<ClientError> for Failure {
             ClientError::Unreachable { .. } => UNREACHABLE,
             ClientError::Denied { .. } => DENIED,
             ClientError::Refused(_)
+            | ClientError::TooOld { .. }
             | ClientError::Unavailable { .. }
             | ClientError::BadReply { .. } => FAILED,
         };

@@ -16,6 +16,7 @@ mod export;
 mod failure;
 mod fields;
 mod health;
+mod history;
 mod import;
 mod import_eureka;
 mod line;
@@ -30,6 +31,7 @@ mod renew;
 mod run;
 mod serve;
 mod table;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -79,6 +81,10 @@ enum Command {
     Override(override_::Args),
     /// Show what is listed, and why it is answering or not
     List(list::Args),
+    /// Show what happened to instances, why, and who did it
+    History(history::Args),
+    /// Show what happens to instances, as it happens
+    Watch(watch::Args),
     /// Ask a DNS server for a name, and show the whole reply
     Query(query::Args),
     /// Show what upstream servers said that is remembered, or forget it
@@ -135,6 +141,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Token(args) => on_runtime(credentials::run(connect, Kind::Token, args)),
         Command::Key(args) => on_runtime(credentials::run(connect, Kind::Key, args)),
         Command::List(args) => on_runtime(list::run(connect, args)),
+        Command::History(args) => on_runtime(history::run(connect, args)),
+        Command::Watch(args) => on_runtime(watch::run(connect, args)),
         Command::Export(args) => on_runtime(export::run(connect, args)),
         Command::Import(args) => on_runtime(import::run(connect, args)),
     };

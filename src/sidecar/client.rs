@@ -220,7 +220,12 @@ impl Client {
     }
 
     /// Makes a call; a reply that is no success is an error.
-    async fn call(&self, method: Method, path: &str, json: Option<Vec<u8>>) -> Result<Reply> {
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        json: Option<Vec<u8>>,
+    ) -> Result<Reply> {
         self.call_with(method, path, Vec::new(), json).await
     }
 
@@ -247,7 +252,7 @@ impl Client {
         }
     }
 
-    fn read<T: DeserializeOwned>(&self, reply: &Reply) -> Result<T> {
+    pub(super) fn read<T: DeserializeOwned>(&self, reply: &Reply) -> Result<T> {
         serde_json::from_slice(&reply.body).map_err(|error| self.bad_reply(error.to_string()))
     }
 
@@ -285,6 +290,7 @@ impl Client {
     fn refusal(&self, reply: &Reply) -> ClientError {
         let server = self.shown.clone();
         let problem = serde_json::from_slice::<Problem>(&reply.body).ok();
+        let complete_since = problem.as_ref().and_then(|problem| problem.complete_since);
         let reason = match problem.and_then(Problem::into_words) {
             Some(words) => words,
             None => stranger(reply),
@@ -293,6 +299,9 @@ impl Client {
             401 => ClientError::Denied { server, reason: format!("{reason}{GIVE_TOKEN}") },
             403 => ClientError::Denied { server, reason },
             404 => ClientError::NotListed(reason),
+            410 if let Some(complete_since) = complete_since => {
+                ClientError::TooOld { complete_since, reason }
+            }
             408 | 429 | 500.. => ClientError::Unavailable { server, reason },
             400.. => ClientError::Refused(reason),
             _ => ClientError::BadReply { server, reason },
@@ -306,6 +315,7 @@ struct Problem {
     title: Option<String>,
     detail: Option<String>,
     field: Option<String>,
+    complete_since: Option<u64>,
 }
 
 impl Problem {

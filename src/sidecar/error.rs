@@ -25,6 +25,13 @@ pub enum ClientError {
     },
     /// The server refused the call; the same call will be refused again.
     Refused(String),
+    /// What happened since the revision that was asked from is forgotten in part.
+    TooOld {
+        /// Nothing is forgotten since this revision.
+        complete_since: u64,
+        /// The server's words.
+        reason: String,
+    },
     /// The server cannot do it now; the same call may work later.
     Unavailable {
         /// The server.
@@ -46,8 +53,9 @@ impl fmt::Display for ClientError {
         match self {
             ClientError::Usage(reason)
             | ClientError::NotListed(reason)
-            | ClientError::Refused(reason) => f.write_str(reason),
-            ClientError::Unreachable { reason, .. } => f.write_str(reason),
+            | ClientError::Refused(reason)
+            | ClientError::TooOld { reason, .. }
+            | ClientError::Unreachable { reason, .. } => f.write_str(reason),
             ClientError::Denied { server, reason } => write!(f, "{server} denied it: {reason}"),
             ClientError::Unavailable { server, reason } => {
                 write!(f, "{server} cannot do it now: {reason}; try again later")
