@@ -24,7 +24,7 @@ use rollcall::registry::{
 use rollcall::shared::Shared;
 use rollcall::view::wire::Name;
 use rollcall::view::zones::{ZoneSettings, Zones};
-use rollcall::view::{LeaseStart, LeaseTime, View};
+use rollcall::view::{LeaseStart, LeaseTime, Taking, View};
 
 /// Services of 5 instances.
 const SERVICES: usize = 1_000;
@@ -131,6 +131,7 @@ fn encode_batch(bencher: Bencher, kind: &str) {
                 now: NOW,
                 transport: Transport::Udp,
                 recursion_available: false,
+                taking: Taking::Turn,
             };
             black_box(encode(context, &query, &answer, out).unwrap());
         }

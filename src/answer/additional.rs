@@ -38,16 +38,18 @@ fn of_host(
     let Some(zone) = context.sources.zones.find(host) else { return Ok(()) };
     let relative = host.relative(host.labels(), zone.name().len());
     if zone.kind() == Kind::Registry {
-        let (reader, now) = (context.sources.reader, context.now);
+        let Context { now, taking, .. } = *context;
+        let reader = context.sources.reader;
         let relative = Sought::new(relative);
         if let Some(node) = reader.name(relative) {
-            let what = For { owner, settings: node.settings, now };
+            let what = For { owner, settings: node.settings, now, taking };
             registered::additional(writer, what, node.a.as_ref())?;
             return registered::additional(writer, what, node.aaaa.as_ref());
         }
         if let Some(labelled) = reader.label(relative) {
             let cell = &*labelled.cell;
-            let ttl = For { owner, settings: labelled.settings, now }.ttl(cell.lease.deadline());
+            let what = For { owner, settings: labelled.settings, now, taking };
+            let ttl = what.ttl(cell.lease.deadline());
             return registered::own_addresses(writer, owner, ttl, cell);
         }
     }

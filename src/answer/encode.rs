@@ -13,7 +13,7 @@ use super::rule::Rules;
 use super::writer::{Full, Section, Writer};
 use crate::view::wire::MAX_NAME;
 use crate::view::zones::{FileRRset, Kind, Zone, types};
-use crate::view::{AnswerSettings, LeaseTime, Node, Pointers};
+use crate::view::{AnswerSettings, LeaseTime, Node, Pointers, Taking};
 
 /// The data of the HINFO record that answers ANY (RFC 8482, section 4.2).
 const ANY_HINFO: &[u8] = b"\x07RFC8482\x00";
@@ -36,6 +36,8 @@ pub struct Context<'a> {
     pub transport: Transport,
     /// Whether the client may ask for names of others.
     pub recursion_available: bool,
+    /// Whether turns are taken, or looked at.
+    pub taking: Taking,
 }
 
 /// Writes the reply. An error: not even the question fits, the buffer is smaller than it must be.
@@ -130,7 +132,7 @@ impl<'a, 'b> Body<'a, 'b> {
     }
 
     fn what(&self, settings: AnswerSettings) -> For {
-        For { owner: self.name, settings, now: self.context.now }
+        For { owner: self.name, settings, now: self.context.now, taking: self.context.taking }
     }
 
     fn registry(
@@ -142,16 +144,22 @@ impl<'a, 'b> Body<'a, 'b> {
         let what = self.what(node.settings);
         let writer = &mut self.writer;
         match rrset {
-            RegistryRRset::A(a) => addresses(writer, Section::Answer, what, a.take_turn()),
-            RegistryRRset::Aaaa(aaaa) => addresses(writer, Section::Answer, what, aaaa.take_turn()),
-            RegistryRRset::Srv(srv) => services(writer, what, zone.name(), &srv.take_turn()),
+            RegistryRRset::A(a) => {
+                addresses(writer, Section::Answer, what, a.turn(self.context.taking))
+            }
+            RegistryRRset::Aaaa(aaaa) => {
+                addresses(writer, Section::Answer, what, aaaa.turn(self.context.taking))
+            }
+            RegistryRRset::Srv(srv) => {
+                services(writer, what, zone.name(), &srv.turn(self.context.taking))
+            }
         }
     }
 
     fn pointers(&mut self, pointers: &Pointers, zone: &Zone) -> Result<(), Full> {
         let (owner, now) = (self.name, self.context.now);
         let mut least_ms = None;
-        let written = self.each(pointers.take_turn(), |writer, cell| {
+        let written = self.each(pointers.turn(self.context.taking), |writer, cell| {
             let mut room = [0; MAX_NAME];
             let rdata = [cell.host(&mut room), zone.name()];
             writer.record(Section::Answer, owner, types::PTR, 0, &rdata)?;
@@ -180,7 +188,7 @@ impl<'a, 'b> Body<'a, 'b> {
     }
 
     fn file(&mut self, rrset: &FileRRset) -> Result<(), Full> {
-        let turn = rrset.take_turn();
+        let turn = rrset.turn(self.context.taking);
         let start = self.writer.len();
         for record in turn.clone() {
             let rdata = [&*record.rdata];
@@ -193,7 +201,7 @@ impl<'a, 'b> Body<'a, 'b> {
     fn referral(&mut self, zone: &Zone, ns: &FileRRset, octets: usize) -> Result<(), Full> {
         let (owner, start) = (self.suffix(octets), self.writer.len());
         let delegated = self.writer.name_at(owner).ok_or(Full)?;
-        let turn = ns.take_turn();
+        let turn = ns.turn(self.context.taking);
         for record in turn.clone() {
             self.writer.record(Section::Authority, owner, types::NS, ns.ttl, &[&*record.rdata])?;
         }

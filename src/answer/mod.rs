@@ -4,6 +4,7 @@
 //! that is passed in. Every transport calls [`Batch::respond`], so no two of them can disagree.
 
 pub mod ahead;
+pub mod explain;
 pub mod parse;
 mod edns;
 pub mod cookie;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use crate::cache::{self, Cache};
 use crate::shared::{Hand, Shared};
 use crate::view::wire::Name;
-use crate::view::{LeaseTime, View, Zones};
+use crate::view::{LeaseTime, Taking, View, Zones};
 use ahead::Ahead;
 pub use ahead::BATCH_QUERIES;
 use chain::Chain;
@@ -38,6 +39,7 @@ pub use counters::Counters;
 use decide::{Answer, End, Sources};
 pub use edns::UDP_MOST;
 use encode::Context;
+pub use explain::Explained;
 pub use frame::Encoded;
 use parse::Query;
 use recursion::Beyond;
@@ -181,6 +183,8 @@ pub struct Aid<'k> {
     pub known: &'k [Known],
     /// How much is made of what the cache has.
     pub mode: Mode,
+    /// Whether turns are taken, or looked at.
+    pub taking: Taking,
 }
 
 /// A reply that was written.
@@ -241,7 +245,7 @@ impl<'a> Batch<'a> {
             (None, Admission::Limited) => Some(End::Limited),
             (None, Admission::Full) => None,
         };
-        let aid = Aid { known: &[], mode: Mode::Usual };
+        let aid = Aid { known: &[], mode: Mode::Usual, taking: Taking::Turn };
         match self.write(&query, end, &ahead, peer, transport, aid, out) {
             Ok(Written { reply, rcode, is_due }) => {
                 self.counters.reply(transport, rcode, reply.truncated);
@@ -285,6 +289,30 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Says what a query would be answered with and from what, and writes that reply. It changes nothing: no turn is taken,
+    /// nothing is counted, nobody is asked. `None`: it is no query.
+    pub fn explain(
+        &mut self,
+        query: &[u8],
+        peer: SocketAddr,
+        transport: Transport,
+        out: &mut [u8],
+    ) -> Option<Explained> {
+        self.look_ahead(std::iter::once(query));
+        let [ahead, ..] = self.ahead;
+        let name = self.names.first().filter(|_| ahead.is_read);
+        let query = parse::parse(query, peer, transport, name)?;
+        let question = query.question.as_ref()?;
+        let ground = explain::ground(self.sources, question, &ahead);
+        let aid = Aid { known: &[], mode: Mode::Usual, taking: Taking::Look };
+        let reply = match self.write(&query, None, &ahead, peer, transport, aid, out) {
+            Ok(written) => Some(written.reply),
+            Err(Unwritten::Missing(_)) => None,
+            Err(Unwritten::Full) => return None,
+        };
+        Some(Explained { reply, ground })
+    }
+
     /// Writes a reply: `end`, if that is known without looking at the question.
     #[inline]
     #[allow(clippy::too_many_arguments)]
@@ -311,6 +339,7 @@ impl<'a> Batch<'a> {
             now: self.now,
             transport,
             recursion_available: cache.is_some(),
+            taking: aid.taking,
         };
         match cache {
             Some(cache) if answer.leads_beyond() && query.wants_recursion() => {
@@ -353,7 +382,7 @@ impl<'a> Batch<'a> {
         out: &mut [u8],
     ) -> Result<Written, Unwritten> {
         let Some(question) = &query.question else { return Err(Unwritten::Full) };
-        let (reader, Aid { known, mode }) = (&self.cached, aid);
+        let (reader, Aid { known, mode, .. }) = (&self.cached, aid);
         let beyond = Beyond { cache, reader, known, mode, now: self.now };
         if matches!(answer.end, End::NotOurs) && recursion::can_be_asked(question.rtype) {
             let asked = recursion::question(query, question.name, question.rtype);

@@ -8,7 +8,7 @@ use crate::view::record::{
     A_OCTETS, AAAA_OCTETS, FIXED, LENGTH_AT, OWNER, Record, SRV_TARGET, Srv, TTL_AT,
 };
 use crate::view::zones::types;
-use crate::view::{AnswerSettings, Cell, Labelled, LeaseTime, RRset, Run, Turn};
+use crate::view::{AnswerSettings, Cell, Labelled, LeaseTime, RRset, Run, Taking, Turn};
 
 /// Where the name stands whose records the octets of chunks are: right after the header.
 const QUESTION: usize = (OWNER & 0x3fff) as usize;
@@ -22,6 +22,8 @@ pub(super) struct For {
     pub(super) settings: AnswerSettings,
     /// The moment of the answer.
     pub(super) now: LeaseTime,
+    /// Whether turns are taken, or looked at.
+    pub(super) taking: Taking,
 }
 
 impl For {
@@ -273,10 +275,10 @@ pub(super) fn own(
     let cell = &*labelled.cell;
     let ttl = what.ttl(cell.lease.deadline());
     match own {
-        Own::V4 => labelled.take_turn_v4().try_for_each(|v4| {
+        Own::V4 => labelled.turn_v4(what.taking).try_for_each(|v4| {
             writer.record(Section::Answer, what.owner, types::A, ttl, &[&v4.octets()]).map(drop)
         }),
-        Own::V6 => labelled.take_turn_v6().try_for_each(|v6| {
+        Own::V6 => labelled.turn_v6(what.taking).try_for_each(|v6| {
             writer.record(Section::Answer, what.owner, types::AAAA, ttl, &[&v6.octets()]).map(drop)
         }),
         Own::Srv => {

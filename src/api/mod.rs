@@ -7,6 +7,7 @@
 
 mod caching;
 mod eureka;
+pub mod explain;
 mod granting;
 pub mod datagram;
 pub mod http;
@@ -60,6 +61,7 @@ pub struct Api {
     config: Arc<config::Live>,
     recursion: Arc<Shared<Recursion>>,
     scrape: Scrape,
+    explain: explain::Explain,
     eureka: eureka::Door,
     /// One change of what is granted at a time.
     granting: tokio::sync::Mutex<()>,
@@ -74,10 +76,11 @@ impl Api {
         config: Arc<config::Live>,
         recursion: Arc<Shared<Recursion>>,
         scrape: Scrape,
+        explain: explain::Explain,
     ) -> Self {
         let granting = tokio::sync::Mutex::default();
         let eureka = eureka::Door::default();
-        Self { registrar, access, audit, config, recursion, scrape, eureka, granting }
+        Self { registrar, access, audit, config, recursion, scrape, explain, eureka, granting }
     }
 
     /// Has a change made, if who asks may make it.
@@ -161,6 +164,7 @@ pub fn router(api: Arc<Api>) -> Guarded {
         .merge(caching::routes())
         .merge(granting::routes())
         .merge(history::routes())
+        .merge(explain::routes())
         .merge(watch::routes())
         .merge(probes::routes())
         .fallback(eureka_or_nothing)

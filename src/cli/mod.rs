@@ -12,6 +12,7 @@ mod credentials;
 mod deregister;
 mod doctor;
 mod drain;
+mod explain;
 mod export;
 mod failure;
 mod fields;
@@ -47,7 +48,7 @@ Exit codes:
   0  done
   1  refused, or failed
   2  the command line, or what it names, is wrong
-  3  the instance or service is not listed; `query`: the name does not exist
+  3  the instance or service is not listed; of `query` and `explain`: the name does not exist
   4  the server was not reached
   5  the server denied it: a token is needed, or another one
 `run` ends with the exit code of its command (128 and the signal's number if a signal ended it, 127 if the
@@ -81,6 +82,8 @@ enum Command {
     Override(override_::Args),
     /// Show what is listed, and why it is answering or not
     List(list::Args),
+    /// Say what a name would be answered with now, from which rule, and who is in or out, and why
+    Explain(explain::Args),
     /// Show what happened to instances, why, and who did it
     History(history::Args),
     /// Show what happens to instances, as it happens
@@ -141,6 +144,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Token(args) => on_runtime(credentials::run(connect, Kind::Token, args)),
         Command::Key(args) => on_runtime(credentials::run(connect, Kind::Key, args)),
         Command::List(args) => on_runtime(list::run(connect, args)),
+        Command::Explain(args) => on_runtime(explain::run(connect, args)),
         Command::History(args) => on_runtime(history::run(connect, args)),
         Command::Watch(args) => on_runtime(watch::run(connect, args)),
         Command::Export(args) => on_runtime(export::run(connect, args)),

@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use super::clients;
 use super::doors_figures::Figures;
 use super::encrypted::{self, Encrypted};
+use super::explaining;
 use super::forward::{self, Forwarding};
 use super::https_quic;
 use super::sockets::Sockets;
@@ -143,6 +144,11 @@ impl Doors {
         doors.threads.extend(threads.map_err(|error| start("datagram", &error))?);
         let connections = http::Connections::default();
         figures.lock().http = Some(connections.clone());
+        let explain = explaining::explain(
+            Responder::new(view.clone(), &recursion),
+            registrar.clock(),
+            doors.forwarding(),
+        );
         let scrape = Arc::new(move || figures.lock().sources());
         let api = Api::new(
             registrar.clone(),
@@ -151,6 +157,7 @@ impl Doors {
             live.clone(),
             recursion,
             scrape,
+            explain,
         );
         let listeners = encrypted::http_listeners(
             sockets.http,

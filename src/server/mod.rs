@@ -7,6 +7,7 @@ mod clients;
 mod doors;
 mod doors_figures;
 mod encrypted;
+mod explaining;
 mod forward;
 mod granting;
 mod https_quic;

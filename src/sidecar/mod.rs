@@ -10,6 +10,7 @@ mod http;
 pub mod error;
 pub mod messages;
 pub mod client;
+pub mod explained;
 pub mod happened;
 pub mod check;
 mod pace;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
 
 use super::lease::{Lease, LeaseTime};
-use super::rrset::take_turn_of;
+use super::rrset::{Taking, turn_of};
 use super::wire;
 use crate::registry::{Instance, LeaseTerm};
 
@@ -63,14 +63,14 @@ impl Cell {
         self.instance.body.addresses.iter().filter_map(v6)
     }
 
-    /// Takes a turn of its IPv4 addresses under its own name: which one is first.
-    pub fn take_turn_v4(&self) -> usize {
-        take_turn_of(&self.turns_v4, self.v4().count())
+    /// A turn of its IPv4 addresses under its own name: which one is first.
+    pub fn turn_v4(&self, taking: Taking) -> usize {
+        turn_of(&self.turns_v4, self.v4().count(), taking)
     }
 
-    /// Takes a turn of its IPv6 addresses under its own name: which one is first.
-    pub fn take_turn_v6(&self) -> usize {
-        take_turn_of(&self.turns_v6, self.v6().count())
+    /// A turn of its IPv6 addresses under its own name: which one is first.
+    pub fn turn_v6(&self, taking: Taking) -> usize {
+        turn_of(&self.turns_v6, self.v6().count(), taking)
     }
 
     /// Writes its name `L.S` relative to the zone in wire form, without the root: an SRV target is this and the zone.

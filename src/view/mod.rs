@@ -45,7 +45,7 @@ pub use roster::{
     AnswerSettings, LeaseStart, Listed, MAX_FEED, Place, Remaining, Seen, Settings, Standing,
     Stood, Summary, Taken, Tally, field_of, names_of,
 };
-pub use rrset::{RRset, Run, Turn};
+pub use rrset::{RRset, Run, Taking, Turn};
 pub use zones::Zones;
 
 /// Instances after which a slice of what is made anew ends, with the service it is in: some ten milliseconds, and a few

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::cell::Cell;
 use super::record::{A, Aaaa, Srv};
 use super::roster::AnswerSettings;
-use super::rrset::{RRset, remainder};
+use super::rrset::{RRset, Taking, remainder};
 
 /// What the registry has at one name, the labels of instances apart. Without RRsets it exists all the same: NODATA.
 #[derive(Debug, Default)]
@@ -48,15 +48,15 @@ pub struct Labelled {
 
 impl Labelled {
     /// Its IPv4 addresses in the order of one turn, as many as an answer holds.
-    pub fn take_turn_v4(&self) -> impl Iterator<Item = Ipv4Addr> + Clone + '_ {
-        let first = self.cell.take_turn_v4();
+    pub fn turn_v4(&self, taking: Taking) -> impl Iterator<Item = Ipv4Addr> + Clone + '_ {
+        let first = self.cell.turn_v4(taking);
         let turned = self.cell.v4().skip(first).chain(self.cell.v4().take(first));
         turned.take(self.settings.most())
     }
 
     /// Its IPv6 addresses in the order of one turn, as many as an answer holds.
-    pub fn take_turn_v6(&self) -> impl Iterator<Item = Ipv6Addr> + Clone + '_ {
-        let first = self.cell.take_turn_v6();
+    pub fn turn_v6(&self, taking: Taking) -> impl Iterator<Item = Ipv6Addr> + Clone + '_ {
+        let first = self.cell.turn_v6(taking);
         let turned = self.cell.v6().skip(first).chain(self.cell.v6().take(first));
         turned.take(self.settings.most())
     }
@@ -87,11 +87,12 @@ impl Pointers {
         self.turns.load(Ordering::Relaxed)
     }
 
-    /// Takes a turn: all instances, beginning with the listed one whose turn it is.
-    pub fn take_turn(&self) -> impl Iterator<Item = &Arc<Cell>> {
-        let first = match self.listed {
-            0 | 1 => 0,
-            listed => remainder(self.turns.fetch_add(1, Ordering::Relaxed), listed),
+    /// A turn: all instances, beginning with the listed one whose turn it is.
+    pub fn turn(&self, taking: Taking) -> impl Iterator<Item = &Arc<Cell>> {
+        let first = match (self.listed, taking) {
+            (0 | 1, _) => 0,
+            (listed, Taking::Turn) => remainder(self.turns.fetch_add(1, Ordering::Relaxed), listed),
+            (listed, Taking::Look) => remainder(self.turns(), listed),
         };
         let (listed, lingering) = self.cells.split_at(self.listed);
         let (later, begin) = listed.split_at(first);

@@ -7,6 +7,15 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use super::chunk::Chunk;
 use super::record::Record;
 
+/// Whether who reads records takes the turn that it is given, or only looks whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taking {
+    /// It takes it: the next one has another.
+    Turn,
+    /// It looks, to explain.
+    Look,
+}
+
 /// Records in the order of their priorities, and whose turn it is.
 #[derive(Debug)]
 pub struct RRset<R> {
@@ -64,14 +73,17 @@ impl<R: Record> RRset<R> {
         self.turns.load(Ordering::Relaxed)
     }
 
-    /// Takes a turn: all records, beginning with the one whose turn it is.
+    /// A turn: all records, beginning with the one whose turn it is.
     ///
     /// With n records of equal weight, n turns in a row put each first once. With unequal weights the turns are
     /// spread by the golden ratio's multiples, whose discrepancy falls with the number of turns. Other
     /// priorities follow the first one, each rotated in itself.
     #[inline]
-    pub fn take_turn(&self) -> Turn<'_, R> {
-        self.turn(self.turns.fetch_add(1, Ordering::Relaxed))
+    pub fn turn(&self, taking: Taking) -> Turn<'_, R> {
+        match taking {
+            Taking::Turn => self.nth_turn(self.turns.fetch_add(1, Ordering::Relaxed)),
+            Taking::Look => self.nth_turn(self.turns()),
+        }
     }
 
     /// All records in their own order, without taking a turn.
@@ -81,7 +93,7 @@ impl<R: Record> RRset<R> {
     }
 
     #[inline]
-    fn turn(&self, turn: u64) -> Turn<'_, R> {
+    fn nth_turn(&self, turn: u64) -> Turn<'_, R> {
         let (chunk, at) = match self.groups().first() {
             None => (0, first_of_chunk(&self.head, turn)),
             Some(group) => group.first_of(turn),
@@ -166,11 +178,12 @@ pub(super) fn remainder(turn: u64, length: usize) -> usize {
     (turn % length.max(1) as u64) as usize
 }
 
-/// Takes a turn of `count` records that are counted by themselves; says which one is first.
-pub(super) fn take_turn_of(turns: &AtomicU16, count: usize) -> usize {
-    match count {
-        0 | 1 => 0,
-        count => remainder(turns.fetch_add(1, Ordering::Relaxed).into(), count),
+/// A turn of `count` records that are counted by themselves: which one is first.
+pub(super) fn turn_of(turns: &AtomicU16, count: usize, taking: Taking) -> usize {
+    match (count, taking) {
+        (0 | 1, _) => 0,
+        (_, Taking::Turn) => remainder(turns.fetch_add(1, Ordering::Relaxed).into(), count),
+        (_, Taking::Look) => remainder(turns.load(Ordering::Relaxed).into(), count),
     }
 }
 

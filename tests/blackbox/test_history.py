@@ -132,10 +132,8 @@ def test_what_is_kept_is_bounded_and_said_to_be(servers):
         assert calm["complete_since"] == (0 if not restart else 2)
 
 
-def test_nobody_looks_into_what_they_may_not_read(servers, tmp_path):
-    server = servers({"http": {"insecure_no_token": False}})
-    token = run("--server", server.url, "token", "create", "reader", "--verbs", "read", "--services", "web", "--json")
-    token = json.loads(token.stdout)["token"]
+def test_nobody_looks_into_what_they_may_not_read(server):
+    token = run("--server", server.url, "token", "create", "reader", "--verb", "read", "--service", "web").stdout.strip()
     server.api.register("web", "w1", addresses=["10.0.0.1"])
     server.api.register("secret", "s1", addresses=["10.0.0.2"])
     reader = type(server.api)("127.0.0.1", server.http_port, token=token)

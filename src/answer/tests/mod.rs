@@ -5,6 +5,7 @@ mod cached;
 mod clients;
 mod codec;
 mod errors;
+mod explain;
 mod files;
 mod registry;
 mod rotation;

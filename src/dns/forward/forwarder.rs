@@ -24,7 +24,7 @@ use crate::cache::{self, Cache, Draft, Entry, Scope};
 use crate::net::defer::{Defer, Deferred, Way};
 use crate::net::pool::Pool as Desks;
 use crate::shared::Shared;
-use crate::view::{LeaseTime, View};
+use crate::view::{LeaseTime, Taking, View};
 
 /// How long a client waits for upstream when there is an answer of old: the client response timer of RFC 8767, section
 /// 5.
@@ -163,11 +163,12 @@ impl Forwarder {
             Way::Datagram(..) | Way::Stream(_) => Mode::Usual,
         };
         while known.len() <= QUESTIONS_MOST {
-            let wanted = match self.resume(&deferred, Aid { known: &known, mode }) {
-                Ok(Some(reply)) => return deferred.reply(&reply),
-                Ok(None) => return,
-                Err(wanted) => wanted,
-            };
+            let wanted =
+                match self.resume(&deferred, Aid { known: &known, mode, taking: Taking::Turn }) {
+                    Ok(Some(reply)) => return deferred.reply(&reply),
+                    Ok(None) => return,
+                    Err(wanted) => wanted,
+                };
             if self.0.probes.came_back(&wanted.name) {
                 return; // whoever sent it on is not told that we are here
             }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::Hashing;
+use super::super::rrset::Taking;
 use super::super::wire::{self, MAX_NAME, Name};
 use super::types;
 
@@ -224,7 +225,7 @@ impl FileZone {
     }
 
     /// Where a name relative to the zone, or the delegation that it is part of, stands in the file.
-    pub(super) fn place_of(&self, relative: &[u8]) -> Option<&Place> {
+    pub fn place_of(&self, relative: &[u8]) -> Option<&Place> {
         let mut rest = relative;
         while let Some(length) = rest.first() {
             if let Some(node) = self.node(rest)
@@ -239,7 +240,7 @@ impl FileZone {
     }
 
     /// Where the zone's own name first occurs.
-    pub(super) fn apex_place(&self) -> Option<&Place> {
+    pub fn apex_place(&self) -> Option<&Place> {
         self.node(&[])?.place.as_ref()
     }
 }
@@ -281,12 +282,13 @@ impl FileNode {
 }
 
 impl FileRRset {
-    /// Takes a turn: all records, beginning with the one whose turn it is.
-    pub fn take_turn(&self) -> impl Iterator<Item = &FileRecord> + Clone {
+    /// A turn: all records, beginning with the one whose turn it is.
+    pub fn turn(&self, taking: Taking) -> impl Iterator<Item = &FileRecord> + Clone {
         let count = self.records.len();
-        let first = match count {
-            0 | 1 => 0,
-            _ => self.turns.fetch_add(1, Ordering::Relaxed) % count,
+        let first = match (count, taking) {
+            (0 | 1, _) => 0,
+            (_, Taking::Turn) => self.turns.fetch_add(1, Ordering::Relaxed) % count,
+            (_, Taking::Look) => self.turns.load(Ordering::Relaxed) % count,
         };
         self.records.iter().cycle().skip(first).take(count)
     }

@@ -1,7 +1,9 @@
 """Event streams of the watch, read as a client reads them."""
 
+import contextlib
 import http.client
 import json
+import socket
 import threading
 import time
 
@@ -47,5 +49,7 @@ class Stream:
     def close(self):
         # Ends the reading thread's wait too.
         if self.connection.sock:
-            self.connection.sock.shutdown(2)
+            with contextlib.suppress(OSError):
+                self.connection.sock.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
         self.connection.close()
