@@ -22,8 +22,8 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 use tower::ServiceExt;
 
-use super::eureka;
 use super::problem::{Problem, shown};
+use super::{dashboard, eureka};
 use crate::access::{Access, Asker, Caller, Door, Source};
 use crate::audit::Audit;
 use crate::config::Http;
@@ -103,7 +103,8 @@ impl Guard {
             true => check_content_type(request, &EUREKA_TYPES)?,
             false => check_content_type(request, &["application/json"])?,
         }
-        if PROBES.contains(&request.uri().path()) {
+        let path = request.uri().path();
+        if PROBES.contains(&path) || dashboard::is_page(path) {
             return Ok(None);
         }
         let Some(peer) = request.extensions().get::<Peer>() else {
@@ -191,7 +192,7 @@ impl Guarded {
         };
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         response
     }
 }

@@ -6,6 +6,7 @@
 //! as a [`Problem`].
 
 mod caching;
+mod dashboard;
 mod eureka;
 pub mod explain;
 mod granting;
@@ -13,6 +14,7 @@ pub mod datagram;
 pub mod http;
 pub mod guard;
 mod history;
+mod http_sd;
 pub mod native;
 mod native_body;
 mod native_list;
@@ -165,6 +167,8 @@ pub fn router(api: Arc<Api>) -> Guarded {
         .merge(granting::routes())
         .merge(history::routes())
         .merge(explain::routes())
+        .merge(dashboard::routes())
+        .merge(http_sd::routes())
         .merge(watch::routes())
         .merge(probes::routes())
         .fallback(eureka_or_nothing)

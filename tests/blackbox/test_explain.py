@@ -57,7 +57,7 @@ def test_everything_that_happens_to_an_instance_is_a_reason(server):
     assert (blue["rule"], blue["rcode"]) == ("no_data", "NOERROR")
     assert why(blue)["w3"] == (False, "it has no tag or version blue")
     own = agrees(server, "w1.web.svc.internal.")
-    assert own["rule"] == "instance" and own["instances"][3]["in"] and "in every state" in own["instances"][3]["why"]
+    assert own["rule"] == "instance" and why(own)["w1"][0] and "in every state" in why(own)["w1"][1]
     ports = agrees(server, "_metrics._tcp.web.svc.internal.", "SRV")
     assert ports["rule"] == "named_port" and why(ports)["w3"] == (False, "it has no port named metrics")
 

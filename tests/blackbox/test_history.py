@@ -133,9 +133,9 @@ def test_what_is_kept_is_bounded_and_said_to_be(servers):
 
 
 def test_nobody_looks_into_what_they_may_not_read(server):
-    token = run("--server", server.url, "token", "create", "reader", "--verb", "read", "--service", "web").stdout.strip()
     server.api.register("web", "w1", addresses=["10.0.0.1"])
     server.api.register("secret", "s1", addresses=["10.0.0.2"])
+    token = run("--server", server.url, "token", "create", "reader", "--verb", "read", "--service", "web").stdout.strip()
     reader = type(server.api)("127.0.0.1", server.http_port, token=token)
     assert kinds(reader.call("GET", "/api/v1/history").expect(200).json["events"]) == [("w1", "registered")]
     reader.call("GET", "/api/v1/history?service=secret").problem(403)

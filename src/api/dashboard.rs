@@ -1,0 +1,247 @@
+//! The dashboard: pages for people, which read what every other client reads.
+//!
+//! The pages say nothing of the registry and are anybody's, as the probes are; what they show comes by calls that are
+//! authorised like all others. They run under a policy that lets them load nothing from elsewhere and run nothing that is
+//! not a file of ours, so that what a service says of itself stays text.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+
+use axum::extract::{Extension, Path, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use data_encoding::BASE64URL_NOPAD;
+use ring::digest::{SHA256, digest};
+use serde::Serialize;
+
+use super::Api;
+use super::problem::Problem;
+use crate::access::Asker;
+use crate::config::Config;
+
+/// What the pages may do (CSP 3, and Trusted Types): load files of ours, and call us.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// The files: name, type, content.
+const FILES: [(&str, &str, &str); 13] = [
+    ("index.html", HTML, include_str!("../web/index.html")),
+    ("style.css", "text/css; charset=utf-8", include_str!("../web/style.css")),
+    ("icon.svg", "image/svg+xml", include_str!("../web/icon.svg")),
+    ("api.js", SCRIPT, include_str!("../web/api.js")),
+    ("dom.js", SCRIPT, include_str!("../web/dom.js")),
+    ("explain.js", SCRIPT, include_str!("../web/explain.js")),
+    ("history.js", SCRIPT, include_str!("../web/history.js")),
+    ("instance.js", SCRIPT, include_str!("../web/instance.js")),
+    ("main.js", SCRIPT, include_str!("../web/main.js")),
+    ("overview.js", SCRIPT, include_str!("../web/overview.js")),
+    ("service.js", SCRIPT, include_str!("../web/service.js")),
+    ("services.js", SCRIPT, include_str!("../web/services.js")),
+    ("timeline.js", SCRIPT, include_str!("../web/timeline.js")),
+];
+
+/// A file with what a browser compares its own copy by.
+struct File {
+    content_type: &'static str,
+    content: &'static str,
+    etag: HeaderValue,
+}
+
+static BY_NAME: LazyLock<HashMap<&str, File>> = LazyLock::new(|| {
+    let file = |(name, content_type, content): (&'static str, &'static str, &'static str)| {
+        let hash = BASE64URL_NOPAD.encode(digest(&SHA256, content.as_bytes()).as_ref());
+        // Letters, digits, `-` and `_` in quotes.
+        let etag = HeaderValue::try_from(format!("\"{hash}\"")).ok()?;
+        Some((name, File { content_type, content, etag }))
+    };
+    FILES.into_iter().filter_map(file).collect()
+});
+
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/", get(async |headers: HeaderMap| send("index.html", &headers)))
+        .route(
+            "/ui/{file}",
+            get(async |Path(file): Path<String>, headers: HeaderMap| send(&file, &headers)),
+        )
+        .route("/api/v1/overview", get(overview))
+}
+
+/// Whether a path is a page's, or of a file that a page loads.
+pub(super) fn is_page(path: &str) -> bool {
+    path == "/" || path.starts_with("/ui/")
+}
+
+fn send(name: &str, headers: &HeaderMap) -> Response {
+    let Some(file) = BY_NAME.get(name) else {
+        let detail = format!("there is no page `{}`", super::problem::shown(name));
+        return Problem::new(StatusCode::NOT_FOUND, detail).into_response();
+    };
+    let File { content_type, content, etag } = file;
+    // A browser asks each time, and is mostly told that it has the file.
+    let mut reply = match headers.get(IF_NONE_MATCH) {
+        Some(known) if known == etag => StatusCode::NOT_MODIFIED.into_response(),
+        _ => content.into_response(),
+    };
+    let sent = reply.headers_mut();
+    sent.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    sent.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    sent.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    sent.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    sent.insert(ETAG, etag.clone());
+    reply
+}
+
+/// What the server says of itself.
+#[derive(Debug, Serialize)]
+struct OverviewView {
+    version: &'static str,
+    revision: u64,
+    services: usize,
+    instances: usize,
+    answering: usize,
+    /// Listed instances by the state that counts.
+    up: usize,
+    draining: usize,
+    down: usize,
+    /// Those whose leases have lapsed, and those of them that the brake holds.
+    suspect: usize,
+    held: usize,
+    brake: BrakeView,
+    /// Why changes are refused now, if so.
+    changes_refused: Option<String>,
+    /// Doors that are open to everybody by these options.
+    insecure: Vec<&'static str>,
+    /// Where DNS is answered.
+    dns: Vec<SocketAddr>,
+    zones: Vec<String>,
+    watchers: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct BrakeView {
+    services: usize,
+    global: bool,
+}
+
+async fn overview(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Asker>,
+) -> Result<Response, Problem> {
+    api.reads_all(&caller)?;
+    let registrar = api.loaded()?;
+    let (figures, config) = (registrar.figures(), api.config.get());
+    let by_state = |state: usize| figures.instances.get(state).map_or(0, |all| all.iter().sum());
+    let by_standing =
+        |at: usize| figures.instances.iter().filter_map(|all| all.get(at)).sum::<usize>();
+    let (watchers, _) = registrar.history().figures();
+    let view = OverviewView {
+        version: env!("CARGO_PKG_VERSION"),
+        revision: registrar.history().revision(),
+        services: figures.services,
+        instances: figures.instances.as_flattened().iter().sum(),
+        answering: figures.answering,
+        up: by_state(0),
+        draining: by_state(1),
+        down: by_state(2),
+        suspect: by_standing(1),
+        held: by_standing(2),
+        brake: BrakeView { services: figures.services_braked, global: figures.global_brake },
+        changes_refused: figures.unavailable,
+        insecure: insecure(&config),
+        dns: config.dns.listen.clone(),
+        zones: config.dns.zones.clone(),
+        watchers,
+    };
+    Ok(Json(view).into_response())
+}
+
+fn insecure(config: &Config) -> Vec<&'static str> {
+    let options = [
+        ("http.insecure_no_token", config.http.insecure_no_token),
+        ("http.insecure_no_tls", config.http.insecure_no_tls),
+        ("udp.insecure_unsigned", config.udp.insecure_unsigned),
+    ];
+    options.into_iter().filter_map(|(option, is_set)| is_set.then_some(option)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::World;
+
+    #[tokio::test]
+    async fn pages_are_sent_with_their_policy_and_asked_for_again() {
+        let world = World::new();
+        for (name, content_type, content) in FILES {
+            let path = if name == "index.html" { "/".to_owned() } else { format!("/ui/{name}") };
+            let reply = world.reply(&format!("GET {path}"), "", "").await;
+            let headers = reply.headers();
+            assert_eq!(
+                (reply.status().as_u16(), headers[CONTENT_TYPE].as_bytes()),
+                (200, content_type.as_bytes())
+            );
+            assert_eq!(headers[CONTENT_SECURITY_POLICY], POLICY);
+            assert_eq!(headers[CACHE_CONTROL], "no-cache");
+            assert_eq!(headers["x-content-type-options"], "nosniff");
+            let etag = format!("if-none-match: {}", headers[ETAG].to_str().unwrap());
+            assert_eq!(world.call(&format!("GET {path}"), "", "").await.1, content.as_bytes());
+            assert_eq!(world.call(&format!("GET {path}"), &etag, "").await, (304, Vec::new()));
+            assert_eq!(world.call(&format!("GET {path}"), "if-none-match: \"x\"", "").await.0, 200);
+        }
+        assert_eq!(world.call("GET /ui/nope.js", "", "").await.0, 404);
+        assert_eq!(world.call("POST /", "content-type: application/json", "{}").await.0, 405);
+    }
+
+    #[test]
+    fn pages_have_nothing_inline_and_nothing_from_elsewhere() {
+        for (name, _, content) in FILES {
+            for forbidden in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "style=\"",
+                " onclick=\"",
+                "<style",
+            ] {
+                assert!(!content.contains(forbidden), "{name} has {forbidden}");
+            }
+            let addresses =
+                content.matches("://").count() - content.matches("http://www.w3.org/").count();
+            assert_eq!(addresses, 0, "{name} names another place");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_overview_counts() {
+        let world = World::new();
+        let put = |id: &str| format!("PUT /api/v1/services/web/instances/{id}");
+        world.change(&put("w1"), r#"{"addresses":["10.0.0.1"],"port":1}"#).await;
+        world.change(&put("w2"), r#"{"addresses":["10.0.0.2"],"port":1,"state":"down"}"#).await;
+        let overview = world.get("/api/v1/overview").await;
+        for (field, value) in [
+            ("services", 1),
+            ("instances", 2),
+            ("answering", 1),
+            ("up", 1),
+            ("down", 1),
+            ("held", 0),
+            ("revision", 2),
+        ] {
+            assert_eq!(overview[field], value, "{field}");
+        }
+        assert_eq!(overview["brake"], serde_json::json!({"services": 0, "global": false}));
+        assert_eq!(overview["changes_refused"], serde_json::Value::Null);
+    }
+}
