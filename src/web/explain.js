@@ -64,7 +64,7 @@ function members({ instances, more_instances: more }) {
       return el("li", { class: isIn ? "good" : "bad" }, el("p", {}, name, " ", el("span", { class: "quiet" }, addresses.join(", "))), el("p", { class: "quiet" }, capital(why)));
     });
     const left = all.length - shown.length + (isIn ? 0 : more);
-    return [el("h2", {}, `${title}: ${all.length.toLocaleString("en")}`), el("ul", { class: "timeline" }, shown), left > 0 ? el("p", { class: "quiet" }, `and ${left.toLocaleString("en")} more`) : null];
+    return [el("h2", {}, `${title}: ${all.length.toLocaleString("en")}`), el("ul", { class: "timeline members" }, shown), left > 0 ? el("p", { class: "quiet" }, `and ${left.toLocaleString("en")} more`) : null];
   });
   return el("div", { class: "halves" }, groups.filter(Boolean).map((group) => el("section", {}, group)));
 }

@@ -18,7 +18,7 @@ export function historyPage({ service = "", id = "" }) {
     const wanted = ofService.input.value.trim().toLowerCase();
     location.hash = link(["history"], { service: wanted, id: wanted && ofInstance.input.value });
   };
-  const form = el("form", { class: "card ask", onsubmit: submit }, ofService.element, ofInstance.element, el("button", { type: "submit" }, "Show"));
+  const form = el("form", { class: "card ask two", onsubmit: submit }, ofService.element, ofInstance.element, el("button", { type: "submit" }, "Show"));
   const whose = [service, id].filter(Boolean).join(" / ");
   return {
     element: el("div", {}, el("h1", {}, whose ? `History of ${whose}` : "History"), form, events.element),

@@ -122,10 +122,10 @@ export class Instance {
     const { bar, left, lease, element } = this.#shown;
     const leftMs = Math.max(0, this.#deadline - performance.now());
     const share = leftMs / (leaseSecs * 1000);
-    const term = `of ${duration(leaseSecs * 1000)}`;
+    const term = duration(leaseSecs * 1000);
     lease.className = share < LATE ? "lease late" : "lease";
-    if (standing !== "live") say(left, `lapsed, ${term}`);
-    else say(left, leftMs > 0 ? `${duration(leftMs)} ${term}` : `ending, ${term}`);
+    if (standing !== "live") say(left, `lapsed; its lease was of ${term}`);
+    else say(left, leftMs > 0 ? `${duration(leftMs)} of ${term}` : `ending; its lease is of ${term}`);
     if (stillness.matches) bar.style.setProperty("transform", `scaleX(${Math.min(1, share)})`);
     if (leftMs > 0) this.#timer = setTimeout(() => element.isConnected && this.#count(), 1000);
   }
@@ -144,8 +144,10 @@ export class Instance {
       ["Override", override && override.state + because(override.reason) + until],
       ["Protocol", protocol],
       ["Ports", Object.entries(ports).map(([key, value]) => `${key} ${value}`).sort(inOrder).join(", ")],
-      ["Registered", `${clock(registered)} by ${[origin, owner && `of ${owner}`].filter(Boolean).join(", ")}`],
+      ["Registered", clock(registered)],
       ["Changed", `${clock(changed)}, revision ${revision}`],
+      ["Door", origin],
+      ["Owner", owner],
       ["Copied from", source],
       ...Object.entries(meta).map(([key, value]) => [el("code", {}, key), value]),
     ];

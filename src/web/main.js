@@ -58,6 +58,11 @@ function show(isNew) {
   scrollTo(0, 0);
 }
 
+/** Looks at the overview, unless nobody sees it or a token is asked for. */
+function look() {
+  if (!document.hidden && !controller.signal.aborted) readOverview();
+}
+
 function begin() {
   show(false);
   readOverview();
@@ -82,13 +87,13 @@ addEventListener("online", () => live.hurry());
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return;
   live.hurry();
-  readOverview();
+  look();
 });
 // Within the page: the address is for pages.
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-setInterval(() => document.hidden || readOverview(), OVERVIEW_MS);
+setInterval(look, OVERVIEW_MS);
 whenTokenChanges(begin);
 begin();

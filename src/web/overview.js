@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { el, fill, say } from "./dom.js";
+import { tell } from "./trouble.js";
 import { count } from "./words.js";
 
 const notices = document.getElementById("notices");
@@ -15,7 +16,15 @@ export const server = { overview: null };
 let isReading = false;
 let isWanted = false;
 
-/** Reads it, and once more for all who ask meanwhile. That it fails is said by the pages, whose calls fail too. */
+// What one token may see is not for the next.
+addEventListener("asking", () => {
+  server.overview = null;
+  delete notices.dataset.shown;
+  fill(notices);
+  fill(about);
+});
+
+/** Reads it, and once more for all who ask meanwhile. What else fails than the token is said by the pages, whose calls fail too. */
 export async function readOverview() {
   if (isReading) {
     isWanted = true;
@@ -26,8 +35,8 @@ export async function readOverview() {
   try {
     server.overview = await get("/api/v1/overview");
     draw();
-  } catch {
-    if (!server.overview) fill(notices);
+  } catch (error) {
+    if (error.status === 401) tell("overview", error);
   }
   setTimeout(() => {
     isReading = false;

@@ -27,7 +27,7 @@ export function servicesPage({ find = "", show = "" }) {
   const search = finder("Find a service", find, changed);
   const kinds = chooser("Which services", KINDS, show, changed);
   const body = el("tbody");
-  const found = el("p", { class: "quiet", role: "status" }, "Reading…");
+  const found = el("p", { class: "quiet found", role: "status" }, "Reading…");
   const more = el("button", { type: "button", class: "plain", hidden: true, onclick: () => draw((shownRows += ROWS)) });
   const table = el(
     "table",
@@ -74,8 +74,8 @@ export function servicesPage({ find = "", show = "" }) {
     const { instances, answering, draining, down, suspect, held } = figures;
     const out = instances - answering;
     const parts = [[draining, "draining"], [down, "down"], [suspect, "lapsed"]].filter(([number]) => number);
-    drawTile(tiles, 0, "Services", figures.services, "");
-    drawTile(tiles, 1, "Instances", instances, "");
+    drawTile(tiles, 0, "Services", figures.services);
+    drawTile(tiles, 1, "Instances", instances);
     drawTile(tiles, 2, "Answering", answering, held ? `${held.toLocaleString("en")} held by the brake` : "", held ? "warn" : "");
     drawTile(tiles, 3, "Not answering", out, parts.map(([number, word]) => `${number.toLocaleString("en")} ${word}`).join(", "), out ? "bad" : "");
   }
@@ -107,11 +107,12 @@ export function servicesPage({ find = "", show = "" }) {
 }
 
 /** Shows a figure; the tile stays, so that it is read out when it is looked for and not each time. */
-function drawTile(tiles, at, name, value, note, kind = "") {
-  const tile = tiles.children[at] ?? tiles.appendChild(el("div", {}, el("dt", {}, name), el("dd", { class: "figure" }), el("dd", { class: "note" })));
+function drawTile(tiles, at, name, value, note = null, kind = "") {
+  const parts = () => [el("dt", {}, name), el("dd", { class: "figure" }), note !== null && el("dd", { class: "note" })];
+  const tile = tiles.children[at] ?? tiles.appendChild(el("div", {}, parts()));
   tile.className = `tile ${kind}`;
   say(tile.children[1], value.toLocaleString("en"));
-  say(tile.children[2], note);
+  if (note !== null) say(tile.children[2], note);
 }
 
 /** A service in the list. */
