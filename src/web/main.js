@@ -91,10 +91,11 @@ live.addEventListener("connection", ({ detail: isThere }) => {
 });
 live.addEventListener("event", readOverview);
 live.addEventListener("gap", readOverview);
-addEventListener("hashchange", () => {
-  // The link to the content is no page.
-  if (location.hash === "#main") return main.focus();
-  show(true);
+addEventListener("hashchange", () => show(true));
+document.querySelector(".skip").addEventListener("click", (event) => {
+  // The content is no page to go back to.
+  event.preventDefault();
+  main.focus();
 });
 // The brake lets go, and the disk is full, without an event.
 setInterval(readOverview, 5000);
