@@ -19,6 +19,9 @@ use axum::{Json, Router};
 use data_encoding::BASE64URL_NOPAD;
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Api;
 use super::problem::Problem;
@@ -67,13 +70,15 @@ static BY_NAME: LazyLock<HashMap<&str, File>> = LazyLock::new(|| {
 });
 
 pub(super) fn routes() -> Router<Arc<Api>> {
-    Router::new()
-        .route("/", get(async |headers: HeaderMap| send("index.html", &headers)))
-        .route(
-            "/ui/{file}",
-            get(async |Path(file): Path<String>, headers: HeaderMap| send(&file, &headers)),
-        )
-        .route("/api/v1/overview", get(overview))
+    Router::new().route("/", get(async |headers: HeaderMap| send("index.html", &headers))).route(
+        "/ui/{file}",
+        get(async |Path(file): Path<String>, headers: HeaderMap| send(&file, &headers)),
+    )
+}
+
+/// The path of what the server says of itself.
+pub(super) fn overview_routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(overview))
 }
 
 /// Whether a path is a page's, or of a file that a page loads.
@@ -102,7 +107,7 @@ fn send(name: &str, headers: &HeaderMap) -> Response {
 }
 
 /// What the server says of itself.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct OverviewView {
     version: &'static str,
     revision: u64,
@@ -122,17 +127,22 @@ struct OverviewView {
     /// Doors that are open to everybody by these options.
     insecure: Vec<&'static str>,
     /// Where DNS is answered.
+    #[schema(value_type = Vec<String>)]
     dns: Vec<SocketAddr>,
     zones: Vec<String>,
     watchers: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct BrakeView {
     services: usize,
     global: bool,
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/overview", tag = "server", summary = "Show figures of the whole registry, and what is in trouble",
+    responses((status = 200, body = OverviewView, description = "As it is now")),
+)]
 async fn overview(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Asker>,
