@@ -52,10 +52,7 @@ fn door() -> &'static Guarded {
         world.registrar.history().end();
         let scrape = Arc::new(|| rollcall::telemetry::Sources {
             registrar: world.registrar.figures(),
-            dns: rollcall::telemetry::DnsFigures::default(),
-            tcp_connections: Vec::new(),
-            counters: Vec::new(),
-            gauges: Vec::new(),
+            ..rollcall::telemetry::Sources::default()
         });
         let api = Api::new(
             world.registrar.clone(),

@@ -20,6 +20,7 @@ pub mod rule;
 mod registered;
 mod additional;
 mod writer;
+pub mod tap;
 pub mod peek;
 pub mod counters;
 
@@ -62,6 +63,9 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// All of them, in the order in which they are counted.
+    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Https, Self::Quic];
+
     /// Whether a reply has room for 65,535 octets, and goes where the query certainly came from.
     pub fn is_stream(self) -> bool {
         self != Self::Udp
@@ -100,6 +104,7 @@ pub struct Responder {
     recursion: Hand<Recursion>,
     clients: clients::Hand,
     counters: Arc<Counters>,
+    tap: tap::Hand,
     /// Where the names that a batch asks for are read into.
     names: Box<[Name; BATCH_QUERIES]>,
 }
@@ -115,6 +120,7 @@ impl Responder {
             recursion,
             clients: clients::Hand::new(Arc::default()),
             counters: Arc::default(),
+            tap: Arc::<tap::Taps>::default().hand(),
             names: Box::new([const { Name::ROOT }; BATCH_QUERIES]),
         }
     }
@@ -123,6 +129,12 @@ impl Responder {
     #[must_use]
     pub fn with_clients(self, clients: Arc<Clients>) -> Self {
         Self { clients: clients::Hand::new(clients), ..self }
+    }
+
+    /// The same, with its queries to be had from `taps`.
+    #[must_use]
+    pub fn with_tap(self, taps: &Arc<tap::Taps>) -> Self {
+        Self { tap: taps.hand(), ..self }
     }
 
     /// What it counts.
@@ -144,6 +156,7 @@ impl Responder {
             cached: OnceCell::new(),
             clients: &self.clients,
             counters: &self.counters,
+            tap: &mut self.tap,
             names: &mut self.names,
             ahead: [Ahead::default(); BATCH_QUERIES],
             now,
@@ -160,6 +173,7 @@ pub struct Batch<'a> {
     cached: OnceCell<cache::Reader<'a>>,
     clients: &'a clients::Hand,
     counters: &'a Counters,
+    tap: &'a mut tap::Hand,
     names: &'a mut [Name; BATCH_QUERIES],
     ahead: [Ahead<'a>; BATCH_QUERIES],
     now: LeaseTime,
@@ -225,11 +239,12 @@ impl<'a> Batch<'a> {
     ) -> Reply {
         let ahead = self.ahead.get(nth).copied().unwrap_or_default();
         let name = self.names.get(nth).filter(|_| ahead.is_read);
+        let bytes = query;
         let Some(mut query) = parse::parse(query, peer, transport, name) else {
             self.counters.dropped(transport);
             return Reply::Drop;
         };
-        self.counters.query(transport, query.question.as_ref().map(|question| question.rtype));
+        self.counters.query(transport, peer.ip(), bytes.len(), &query);
         let Admitted { admission, is_limited } =
             self.clients.admit(&mut query, peer.ip(), transport, self.now);
         if is_limited {
@@ -248,7 +263,8 @@ impl<'a> Batch<'a> {
         let aid = Aid { known: &[], mode: Mode::Usual, taking: Taking::Turn };
         match self.write(&query, end, &ahead, peer, transport, aid, out) {
             Ok(Written { reply, rcode, is_due }) => {
-                self.counters.reply(transport, rcode, reply.truncated);
+                self.counters.reply(transport, rcode, reply.len, reply.truncated);
+                self.tap(bytes, peer, transport, out, reply.len);
                 if is_due { Reply::Due(reply.len) } else { Reply::Len(reply.len) }
             }
             Err(Unwritten::Missing(_)) => Reply::Defer,
@@ -271,6 +287,7 @@ impl<'a> Batch<'a> {
         self.look_ahead(std::iter::once(query));
         let [ahead, ..] = self.ahead;
         let name = self.names.first().filter(|_| ahead.is_read);
+        let bytes = query;
         let Some(mut query) = parse::parse(query, peer, transport, name) else {
             return Resumed::Drop;
         };
@@ -280,12 +297,30 @@ impl<'a> Batch<'a> {
             Ok(Written { reply, rcode, .. }) => {
                 // What is only asked for anew was counted when it was sent.
                 if aid.mode != Mode::Refresh {
-                    self.counters.reply(transport, rcode, reply.truncated);
+                    self.counters.reply(transport, rcode, reply.len, reply.truncated);
+                    self.tap(bytes, peer, transport, out, reply.len);
                 }
                 Resumed::Len(reply.len)
             }
             Err(Unwritten::Missing(wanted)) => Resumed::Ask(wanted),
             Err(Unwritten::Full) => Resumed::Drop,
+        }
+    }
+
+    /// Hands a query with its reply to whoever logs them, if it is one of those.
+    #[inline]
+    fn tap(
+        &mut self,
+        query: &[u8],
+        client: SocketAddr,
+        transport: Transport,
+        out: &[u8],
+        len: usize,
+    ) {
+        if self.tap.is_due() {
+            let reply = out.get(..len).unwrap_or_default();
+            let at = self.now;
+            self.tap.keep(tap::Tapped { at, transport, client, query, reply, reply_len: len });
         }
     }
 

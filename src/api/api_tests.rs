@@ -56,6 +56,9 @@ pub(super) fn config(dns: &str) -> config::Config {
         services: BTreeMap::new(),
         forward: config::Forward::default(),
         history: config::History { events: 100, events_a_service: 10 },
+        query_log: config::QueryLog { file: None, one_in: 1, networks_only: false },
+        dnstap: config::Dnstap { socket: None, one_in: 1, identity: String::new() },
+        metrics: config::Metrics::default(),
         store: config::Store { data_dir: "data".into() },
         log: config::Log { level: "info".into(), json: false },
     }

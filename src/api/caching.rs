@@ -5,9 +5,11 @@ use std::sync::Arc;
 use axum::extract::{Extension, FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
-use axum::routing::{delete, get};
-use axum::{Router, response};
+use axum::response;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::native::segments;
 use super::problem::Problem;
@@ -20,12 +22,12 @@ type Call = State<Arc<Api>>;
 type Caller = Extension<Asker>;
 
 /// The paths of the cache.
-pub(super) fn routes() -> Router<Arc<Api>> {
-    Router::new().route("/api/v1/cache", get(stats)).route("/api/v1/cache/{name}", delete(flush))
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(stats)).routes(routes!(flush))
 }
 
 /// What is in the cache, and what came of it since the start.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct StatsView {
     entries: usize,
     octets: usize,
@@ -36,21 +38,26 @@ struct StatsView {
     evictions: u64,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct FlushQuery {
     /// Whether names below it are forgotten, too.
     #[serde(default)]
     subtree: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct FlushedView {
     name: String,
     subtree: bool,
     flushed: usize,
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/cache", tag = "server", summary = "Show what is in the cache of upstream answers",
+    responses((status = 200, body = StatsView, description = "As it is now")),
+)]
 async fn stats(
     State(api): Call,
     Extension(caller): Caller,
@@ -69,6 +76,11 @@ async fn stats(
     }))
 }
 
+#[utoipa::path(
+    delete, path = "/api/v1/cache/{name}", tag = "server", summary = "Forget what upstream said of a name",
+    params(("name" = String, Path, description = "The domain name"), FlushQuery),
+    responses((status = 200, body = FlushedView, description = "What was forgotten")),
+)]
 async fn flush(
     State(api): Call,
     Extension(caller): Caller,

@@ -19,6 +19,9 @@ use axum::{Json, Router};
 use data_encoding::BASE64URL_NOPAD;
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Api;
 use super::problem::Problem;
@@ -72,13 +75,15 @@ static BY_NAME: LazyLock<HashMap<&str, File>> = LazyLock::new(|| {
 });
 
 pub(super) fn routes() -> Router<Arc<Api>> {
-    Router::new()
-        .route("/", get(async |headers: HeaderMap| send("index.html", &headers)))
-        .route(
-            "/ui/{file}",
-            get(async |Path(file): Path<String>, headers: HeaderMap| send(&file, &headers)),
-        )
-        .route("/api/v1/overview", get(overview))
+    Router::new().route("/", get(async |headers: HeaderMap| send("index.html", &headers))).route(
+        "/ui/{file}",
+        get(async |Path(file): Path<String>, headers: HeaderMap| send(&file, &headers)),
+    )
+}
+
+/// The path of what the server says of itself.
+pub(super) fn overview_routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(overview))
 }
 
 /// Whether a path is a page's, or of a file that a page loads.
@@ -115,7 +120,7 @@ fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
 }
 
 /// What the server says of itself, to everybody who may read something.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct OverviewView {
     version: &'static str,
     revision: u64,
@@ -124,6 +129,7 @@ struct OverviewView {
     /// Doors that are open to everybody by these options.
     insecure: Vec<&'static str>,
     /// Where DNS is answered.
+    #[schema(value_type = Vec<String>)]
     dns: Vec<SocketAddr>,
     zones: Vec<String>,
     /// Null for who may read some services alone.
@@ -131,7 +137,7 @@ struct OverviewView {
 }
 
 /// What there is of all services.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct FiguresView {
     services: usize,
     instances: usize,
@@ -147,12 +153,16 @@ struct FiguresView {
     watchers: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct BrakeView {
     services: usize,
     global: bool,
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/overview", tag = "server", summary = "Show figures of the whole registry, and what is in trouble",
+    responses((status = 200, body = OverviewView, description = "As it is now")),
+)]
 async fn overview(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Asker>,

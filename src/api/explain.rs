@@ -6,12 +6,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::guard::Peer;
 use super::problem::Problem;
@@ -89,18 +91,22 @@ pub enum Forward {
     },
 }
 
-pub(super) fn routes() -> Router<Arc<Api>> {
-    Router::new().route("/api/v1/explain", get(explain))
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(explain))
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct ExplainQuery {
+    /// The name; one without a dot is in the first zone.
+    #[param(required = true)]
     name: Option<String>,
+    /// The type; A if it is left out.
     r#type: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ExplanationView<'a> {
     name: &'a str,
     r#type: &'a str,
@@ -124,7 +130,7 @@ struct ExplanationView<'a> {
     did_you_mean: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct MemberView<'a> {
     service: &'a str,
     id: &'a str,
@@ -134,6 +140,7 @@ struct MemberView<'a> {
     state: &'static str,
     standing: &'static str,
     expires_in_ms: Option<u64>,
+    #[schema(value_type = Vec<String>)]
     addresses: &'a [IpAddr],
     port: u16,
     weight: u16,
@@ -141,6 +148,11 @@ struct MemberView<'a> {
     revision: u64,
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/explain", tag = "events", summary = "Explain what a name would be answered with, and why",
+    params(ExplainQuery),
+    responses((status = 200, body = ExplanationView, description = "The answer and its reasons")),
+)]
 async fn explain(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Asker>,

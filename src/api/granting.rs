@@ -6,11 +6,13 @@ use std::sync::Arc;
 use axum::extract::{Extension, FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::response;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
-use axum::{Router, response};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::guard::unix_ms;
 use super::native::segments;
@@ -28,17 +30,17 @@ type Call = State<Arc<Api>>;
 type Caller = Extension<Asker>;
 
 /// The paths of what is granted.
-pub(super) fn routes() -> Router<Arc<Api>> {
-    Router::new()
-        .route("/api/v1/principals", get(list))
-        .route("/api/v1/principals/{name}/tokens", post(create_token))
-        .route("/api/v1/principals/{name}/keys", post(create_key))
-        .route("/api/v1/tokens/{id}", delete(revoke_token))
-        .route("/api/v1/keys/{id}", delete(revoke_key))
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(create_token))
+        .routes(routes!(create_key))
+        .routes(routes!(revoke_token))
+        .routes(routes!(revoke_key))
 }
 
 /// A scope, as it is given and shown.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ScopeView {
     verbs: Vec<String>,
@@ -78,7 +80,7 @@ fn words(texts: &[String]) -> Vec<&str> {
 }
 
 /// What is to be granted.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Creation {
     /// What the principal may do, if it is new.
@@ -87,12 +89,12 @@ struct Creation {
     expires_in_secs: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PrincipalsView {
     principals: Vec<PrincipalView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PrincipalView {
     name: String,
     /// None: nothing says what it may do, so that its tokens and keys are good for nothing.
@@ -102,7 +104,7 @@ struct PrincipalView {
 }
 
 /// A token or a key, without its secret.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct KeptView {
     id: String,
     created_unix_ms: u64,
@@ -110,7 +112,7 @@ struct KeptView {
     expired: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct IssuedView<'a> {
     principal: &'a str,
     id: &'a str,
@@ -121,6 +123,10 @@ struct IssuedView<'a> {
     expires_unix_ms: Option<u64>,
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/principals", tag = "access", summary = "List the principals, with their tokens and keys",
+    responses((status = 200, body = PrincipalsView, description = "All of them")),
+)]
 async fn list(State(api): Call, Extension(caller): Caller) -> Result<Response, Problem> {
     api.administers(&caller, "list-principals")?;
     let now = unix_ms();
@@ -158,6 +164,12 @@ fn view(kept: &Kept, now_unix_ms: u64) -> KeptView {
     }
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/principals/{name}/tokens", tag = "access", summary = "Make one of a principal's tokens",
+    params(("name" = String, Path, description = "The principal")),
+    request_body = Creation,
+    responses((status = 201, body = IssuedView, description = "Its secret is told once")),
+)]
 async fn create_token(
     State(api): Call,
     Extension(caller): Caller,
@@ -167,6 +179,12 @@ async fn create_token(
     create(&api, &caller, Kind::Token, &name, &creation).await
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/principals/{name}/keys", tag = "access", summary = "Make one of a principal's keys",
+    params(("name" = String, Path, description = "The principal")),
+    request_body = Creation,
+    responses((status = 201, body = IssuedView, description = "Its secret is told once")),
+)]
 async fn create_key(
     State(api): Call,
     Extension(caller): Caller,
@@ -221,6 +239,11 @@ async fn create(
     Ok((StatusCode::CREATED, response::Json(view)).into_response())
 }
 
+#[utoipa::path(
+    delete, path = "/api/v1/tokens/{id}", tag = "access", summary = "Revoke one of the tokens",
+    params(("id" = String, Path, description = "What it is called")),
+    responses((status = 204, description = "It is good for nothing now")),
+)]
 async fn revoke_token(
     State(api): Call,
     Extension(caller): Caller,
@@ -229,6 +252,11 @@ async fn revoke_token(
     revoke(&api, &caller, Kind::Token, "token-revoke", &id).await
 }
 
+#[utoipa::path(
+    delete, path = "/api/v1/keys/{id}", tag = "access", summary = "Revoke one of the keys",
+    params(("id" = String, Path, description = "What it is called")),
+    responses((status = 204, description = "It is good for nothing now")),
+)]
 async fn revoke_key(
     State(api): Call,
     Extension(caller): Caller,

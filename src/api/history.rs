@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::native_list::{MAX_PAGE, percent_encoded};
 use super::problem::Problem;
@@ -21,22 +23,28 @@ const HISTORY: &str = "/api/v1/history";
 /// Events of a page if the request names no number: what people look at.
 const USUAL_PAGE: usize = 100;
 
-pub(super) fn routes() -> Router<Arc<Api>> {
-    Router::new().route(HISTORY, get(look_back))
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(look_back))
 }
 
 /// Which events are asked for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct HistoryQuery {
+    /// The service; left out: all.
     service: Option<String>,
+    /// The instance, with its service.
     id: Option<String>,
+    /// Events of the page: 1 to 1000, 100 if it is left out.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u64>,
+    /// Events with lower revisions alone.
     before: Option<u64>,
 }
 
 /// An event as every door shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EventView<'a> {
     revision: u64,
     unix_ms: u64,
@@ -51,12 +59,13 @@ pub(super) struct EventView<'a> {
     state: Option<&'static str>,
     standing: Option<&'static str>,
     answering: bool,
+    #[schema(value_type = Vec<String>)]
     addresses: &'a [IpAddr],
     port: u16,
     by: ByView<'a>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ByView<'a> {
     /// Null: the server itself.
     principal: Option<&'a str>,
@@ -89,7 +98,7 @@ impl<'a> EventView<'a> {
 }
 
 /// A page of events.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct HistoryView<'a> {
     events: Vec<EventView<'a>>,
     /// Every event after this revision is kept; of those before some may be forgotten.
@@ -97,6 +106,11 @@ struct HistoryView<'a> {
     next: Option<String>,
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/history", tag = "events", summary = "Look back at what happened",
+    params(HistoryQuery),
+    responses((status = 200, body = HistoryView, description = "Events, newest first")),
+)]
 async fn look_back(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Asker>,

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::problem::Problem;
 use super::{Api, json};
@@ -24,25 +26,33 @@ const MAX_TARGETS: usize = 50_000;
 /// Services and instances that are read at a time.
 const PAGE: usize = 1_000;
 
-pub(super) fn routes() -> Router<Arc<Api>> {
-    Router::new().route("/api/v1/http_sd", get(targets))
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(targets))
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct TargetsQuery {
+    /// The service; left out: all.
     service: Option<String>,
     /// The named port to be scraped; the main one.
     port: Option<String>,
 }
 
 /// One instance as Prometheus discovers it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct GroupView {
+    #[schema(value_type = Vec<String>)]
     targets: [String; 1],
     labels: BTreeMap<String, String>,
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/http_sd", tag = "server", summary = "List who answers, as Prometheus discovers targets",
+    params(TargetsQuery),
+    responses((status = 200, body = Vec<GroupView>, description = "A group an instance")),
+)]
 async fn targets(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Asker>,

@@ -7,6 +7,7 @@
 
 mod caching;
 mod dashboard;
+mod document;
 mod eureka;
 pub mod explain;
 mod granting;
@@ -162,24 +163,16 @@ impl Api {
 /// All paths of the HTTP door, guarded.
 pub fn router(api: Arc<Api>) -> Guarded {
     let guard = guard_of(&api);
-    let routes = native::routes()
-        .merge(caching::routes())
-        .merge(granting::routes())
-        .merge(history::routes())
-        .merge(explain::routes())
-        .merge(dashboard::routes())
-        .merge(http_sd::routes())
-        .merge(watch::routes())
-        .merge(probes::routes())
-        .fallback(eureka_or_nothing)
-        .with_state(api);
+    let routes =
+        document::routes().merge(dashboard::routes()).fallback(eureka_or_nothing).with_state(api);
     guarded(routes, guard)
 }
 
 /// The paths of the Eureka API at addresses of its own, guarded as those are.
 pub fn eureka_router(api: Arc<Api>) -> Guarded {
     let guard = guard_of(&api);
-    let routes = probes::routes().fallback(eureka_alone).with_state(api);
+    let (probes, _) = probes::routes().split_for_parts();
+    let routes = probes.fallback(eureka_alone).with_state(api);
     guarded(routes, guard)
 }
 

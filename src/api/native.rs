@@ -6,11 +6,13 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
-use axum::routing::{get, post, put};
-use axum::{Router, response};
+use axum::response;
 use response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use super::guard::{Peer, unix_ms};
 use super::native_body::{
@@ -32,22 +34,24 @@ type Call = State<Arc<Api>>;
 type Caller = Extension<Asker>;
 
 /// The paths of the native API.
-pub(super) fn routes() -> Router<Arc<Api>> {
-    let instance = get(show_instance).put(register).delete(deregister);
-    let renewals = post(renew_all).layer(DefaultBodyLimit::max(MAX_RENEWALS_OCTETS));
-    Router::new()
-        .route(SERVICES, get(list_services))
-        .route("/api/v1/services/{service}", get(list_instances).delete(deregister_service))
-        .route("/api/v1/services/{service}/instances/{id}", instance)
-        .route("/api/v1/services/{service}/instances/{id}/lease", put(renew))
-        .route("/api/v1/services/{service}/instances/{id}/state", put(declare))
-        .route(
-            "/api/v1/services/{service}/instances/{id}/override",
-            put(set_override).delete(end_override),
-        )
-        .route("/api/v1/renewals", renewals)
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    let renewals = routes!(renew_all).layer(DefaultBodyLimit::max(MAX_RENEWALS_OCTETS));
+    OpenApiRouter::new()
+        .routes(routes!(list_services))
+        .routes(routes!(list_instances, deregister_service))
+        .routes(routes!(show_instance, register, deregister))
+        .routes(routes!(renew))
+        .routes(routes!(declare))
+        .routes(routes!(set_override, end_override))
+        .routes(renewals)
 }
 
+#[utoipa::path(
+    put, path = "/api/v1/services/{service}/instances/{id}", tag = "services", summary = "Register an instance, or change it; renews its lease",
+    params(("service" = String, Path, description = "The service"), ("id" = String, Path, description = "The instance")),
+    request_body = Registration,
+    responses((status = 201, body = RegisteredView, description = "It is new"), (status = 200, body = RegisteredView, description = "It was listed")),
+)]
 async fn register(
     State(api): Call,
     Extension(caller): Caller,
@@ -67,6 +71,11 @@ async fn register(
     Ok((code, response::Json(view)).into_response())
 }
 
+#[utoipa::path(
+    delete, path = "/api/v1/services/{service}/instances/{id}", tag = "services", summary = "Deregister an instance",
+    params(("service" = String, Path, description = "The service"), ("id" = String, Path, description = "The instance")),
+    responses((status = 204, description = "It is off the list")),
+)]
 async fn deregister(
     State(api): Call,
     Extension(caller): Caller,
@@ -76,6 +85,11 @@ async fn deregister(
     Ok(StatusCode::NO_CONTENT)
 }
 
+#[utoipa::path(
+    delete, path = "/api/v1/services/{service}", tag = "services", summary = "Deregister all instances of a service",
+    params(("service" = String, Path, description = "The service")),
+    responses((status = 204, description = "They are off the list")),
+)]
 async fn deregister_service(
     State(api): Call,
     Extension(caller): Caller,
@@ -85,6 +99,12 @@ async fn deregister_service(
     Ok(StatusCode::NO_CONTENT)
 }
 
+#[utoipa::path(
+    put, path = "/api/v1/services/{service}/instances/{id}/state", tag = "services", summary = "Declare the owner's state",
+    params(("service" = String, Path, description = "The service"), ("id" = String, Path, description = "The instance")),
+    request_body = Declaration,
+    responses((status = 200, body = InstanceView, description = "The instance as it is then")),
+)]
 async fn declare(
     State(api): Call,
     caller: Caller,
@@ -96,6 +116,12 @@ async fn declare(
     amend(&api, &caller, command, &service, &id).await
 }
 
+#[utoipa::path(
+    put, path = "/api/v1/services/{service}/instances/{id}/override", tag = "services", summary = "Set an operator's state above the owner's",
+    params(("service" = String, Path, description = "The service"), ("id" = String, Path, description = "The instance")),
+    request_body = OverrideBody,
+    responses((status = 200, body = InstanceView, description = "The instance as it is then")),
+)]
 async fn set_override(
     State(api): Call,
     caller: Caller,
@@ -107,6 +133,11 @@ async fn set_override(
     amend(&api, &caller, command, &service, &id).await
 }
 
+#[utoipa::path(
+    delete, path = "/api/v1/services/{service}/instances/{id}/override", tag = "services", summary = "End an operator's override",
+    params(("service" = String, Path, description = "The service"), ("id" = String, Path, description = "The instance")),
+    responses((status = 200, body = InstanceView, description = "The instance as it is then")),
+)]
 async fn end_override(
     State(api): Call,
     caller: Caller,
@@ -131,11 +162,16 @@ async fn amend(
     Ok(response::Json(InstanceView::new(&listed, &api.config.get())).into_response())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RenewedView {
     expires_in_ms: Option<u64>,
 }
 
+#[utoipa::path(
+    put, path = "/api/v1/services/{service}/instances/{id}/lease", tag = "services", summary = "Renew a lease",
+    params(("service" = String, Path, description = "The service"), ("id" = String, Path, description = "The instance")),
+    responses((status = 200, body = RenewedView, description = "It runs a whole term again")),
+)]
 async fn renew(
     State(api): Call,
     Extension(caller): Caller,
@@ -151,15 +187,22 @@ async fn renew(
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RenewalsView<'a> {
     renewed: usize,
+    #[schema(value_type = Vec<[String; 2]>)]
     unknown: Vec<(&'a str, &'a str)>,
     /// Those that are not for who asks; there are none where the scope is for all, and nobody else owns anything.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<[String; 2]>)]
     denied: Vec<(&'a str, &'a str)>,
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/renewals", tag = "services", summary = "Renew many leases",
+    request_body = Renewals,
+    responses((status = 200, body = RenewalsView, description = "What became of each")),
+)]
 async fn renew_all(
     State(api): Call,
     Extension(caller): Caller,
@@ -201,6 +244,11 @@ async fn renew_all(
     Ok(response::Json(view).into_response())
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/services/{service}/instances/{id}", tag = "services", summary = "Show an instance, and why it is or is not answering",
+    params(("service" = String, Path, description = "The service"), ("id" = String, Path, description = "The instance")),
+    responses((status = 200, body = InstanceView, description = "The instance")),
+)]
 async fn show_instance(
     State(api): Call,
     Extension(caller): Caller,
@@ -211,6 +259,11 @@ async fn show_instance(
     Ok(response::Json(InstanceView::new(&listed, &api.config.get())).into_response())
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/services/{service}", tag = "services", summary = "List the instances of a service",
+    params(("service" = String, Path, description = "The service"), PageQuery),
+    responses((status = 200, body = ServiceView, description = "A page of them")),
+)]
 async fn list_instances(
     State(api): Call,
     Extension(caller): Caller,
@@ -231,6 +284,11 @@ async fn list_instances(
     Ok(response::Json(view).into_response())
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/services", tag = "services", summary = "List the services",
+    params(PageQuery),
+    responses((status = 200, body = ServicesView, description = "A page of them")),
+)]
 async fn list_services(
     State(api): Call,
     Extension(caller): Caller,

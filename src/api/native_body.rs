@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::json::{Members, or_null};
 use super::problem::{Problem, shown};
@@ -18,25 +19,30 @@ pub const MAX_RENEWALS: usize = 10_000;
 pub const MAX_RENEWALS_OCTETS: usize = 2 * 1024 * 1024;
 
 /// What a registration may say.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Registration {
     addresses: Option<Vec<String>>,
+    #[schema(minimum = 1)]
     port: u16,
     protocol: Option<String>,
+    #[schema(value_type = Option<BTreeMap<String, u16>>)]
     ports: Option<Members<u16>>,
+    /// Seconds; null: without end.
     #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<u32>)]
     lease_secs: Option<Option<i64>>,
     tags: Option<Vec<String>>,
     version: Option<String>,
     weight: Option<u16>,
     priority: Option<u16>,
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
     meta: Option<Members<String>>,
     state: Option<String>,
 }
 
 /// What a declaration of a state, or an override, may say.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Declaration {
     state: String,
@@ -47,7 +53,7 @@ pub(super) struct Declaration {
 pub(super) const MAX_OVERRIDE_SECS: u32 = 2_592_000;
 
 /// What an override may say.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OverrideBody {
     state: String,
@@ -56,10 +62,11 @@ pub(super) struct OverrideBody {
 }
 
 /// Leases to renew: service and id of each.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Renewals<'a> {
     #[serde(borrow)]
+    #[schema(value_type = Vec<[String; 2]>)]
     instances: Vec<(Text<'a>, Text<'a>)>,
 }
 

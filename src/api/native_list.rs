@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::{IntoParams, ToSchema};
 
 use super::eureka;
 use super::guard::unix_ms;
@@ -17,10 +18,14 @@ use crate::registry::{Instance, Override};
 pub const MAX_PAGE: usize = 1000;
 
 /// Which page of a list is asked for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct PageQuery {
+    /// Items of the page: 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u64>,
+    /// The page begins after this one.
     after: Option<String>,
 }
 
@@ -87,7 +92,7 @@ fn name(instance: &Instance, config: &Config) -> String {
 }
 
 /// The reply to a registration.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RegisteredView<'a> {
     service: &'a str,
     id: &'a str,
@@ -113,16 +118,18 @@ impl<'a> RegisteredView<'a> {
 }
 
 /// An instance with everything that is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct InstanceView<'a> {
     service: &'a str,
     id: &'a str,
     label: &'a str,
     name: String,
+    #[schema(value_type = Vec<String>)]
     addresses: &'a [IpAddr],
     port: u16,
     protocol: &'static str,
     #[serde(serialize_with = "as_object")]
+    #[schema(value_type = BTreeMap<String, u16>)]
     ports: Vec<(&'a str, u16)>,
     lease_secs: Option<u32>,
     expires_in_ms: Option<u64>,
@@ -131,6 +138,7 @@ pub(super) struct InstanceView<'a> {
     weight: u16,
     priority: u16,
     #[serde(serialize_with = "as_object")]
+    #[schema(value_type = BTreeMap<String, String>)]
     meta: Vec<(&'a str, &'a str)>,
     state: &'static str,
     state_reason: &'a str,
@@ -152,7 +160,7 @@ pub(super) struct InstanceView<'a> {
     revision: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct OverrideView<'a> {
     state: &'static str,
     reason: &'a str,
@@ -222,7 +230,7 @@ fn as_object<S: Serializer, V: Serialize>(
 }
 
 /// A page of a service's instances.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ServiceView<'a> {
     pub(super) service: &'a str,
     /// What has happened up to here is in it: from where to watch.
@@ -232,7 +240,7 @@ pub(super) struct ServiceView<'a> {
 }
 
 /// A page of the services.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ServicesView<'a> {
     /// What has happened up to here is in it: from where to watch.
     pub(super) revision: u64,
@@ -241,7 +249,7 @@ pub(super) struct ServicesView<'a> {
 }
 
 /// A service with its counts.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SummaryView<'a> {
     service: &'a str,
     instances: usize,

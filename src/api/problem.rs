@@ -4,6 +4,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::access::Denied;
 use crate::registry::{Invalid, Refusal};
@@ -26,9 +27,10 @@ pub struct Problem {
     pub complete_since: Option<u64>,
 }
 
-/// A problem as it is sent.
-#[derive(Serialize)]
-struct Sent<'a> {
+/// A problem (RFC 9457) as it is sent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Sent<'a> {
     r#type: &'static str,
     title: &'static str,
     status: u16,

@@ -9,17 +9,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use hyper::body::{Bytes, Frame};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::{Instant, timeout_at};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::history::EventView;
 use super::problem::Problem;
@@ -40,18 +41,29 @@ const BETWEEN: usize = 1;
 /// Milliseconds after which a browser comes again.
 const COME_AGAIN_MS: u32 = 1_000;
 
-pub(super) fn routes() -> Router<Arc<Api>> {
-    Router::new().route("/api/v1/watch", get(watch))
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(watch))
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct WatchQuery {
+    /// The service; left out: all.
     service: Option<String>,
+    /// What happened after this revision; left out: from now on.
     revision: Option<u64>,
+    /// How long a long poll waits, in seconds: 0 to 60, 30 if it is left out.
+    #[param(maximum = 60)]
     wait_secs: Option<u64>,
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/watch", tag = "events", summary = "Watch what happens: a long poll, or an event stream by Accept",
+    params(WatchQuery, ("Last-Event-ID" = Option<u64>, Header, description = "Goes before `revision`")),
+    responses((status = 200, description = "What has happened since", content(
+        (PolledView = "application/json"), (String = "text/event-stream")))),
+)]
 async fn watch(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Asker>,
@@ -126,7 +138,7 @@ struct Task {
 }
 
 /// The reply to a long poll.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct PolledView<'a> {
     /// From where to go on.
     revision: u64,

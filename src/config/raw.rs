@@ -46,6 +46,9 @@ raw! {
         services: BTreeMap<Spanned<String>, RawService>,
         forward: RawForward,
         history: RawHistory,
+        query_log: RawQueryLog,
+        dnstap: RawDnstap,
+        metrics: RawMetrics,
         store: RawStore,
         log: RawLog,
     }
@@ -100,6 +103,19 @@ raw! {
     }
     RawAudit {
         file: Given<String>,
+    }
+    RawQueryLog {
+        file: Given<String>,
+        one_in: Given<i64>,
+        networks_only: Given<bool>,
+    }
+    RawDnstap {
+        socket: Given<String>,
+        one_in: Given<i64>,
+        identity: Given<String>,
+    }
+    RawMetrics {
+        coredns_names: Given<bool>,
     }
     RawHistory {
         events: Given<i64>,

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use super::resolv_conf::reaches;
-use super::{Access, Answers, Audit, Config, Dns, Eureka, History, Http, Log, Store, Udp};
+use super::{
+    Access, Answers, Audit, Config, Dns, Dnstap, Eureka, History, Http, Log, QueryLog, Store, Udp,
+};
 
 impl Config {
     /// What the running configuration (`self`) becomes when the file says `new`, and a line for the log for
@@ -47,6 +49,9 @@ impl Config {
             services: new.services.clone(),
             forward: new.forward.clone(),
             history: self.history,
+            query_log: self.query_log.clone(),
+            dnstap: self.dnstap.clone(),
+            metrics: new.metrics,
             store: self.store.clone(),
             log: Log { level: new.log.level.clone(), json: self.log.json },
         };
@@ -147,6 +152,9 @@ impl Config {
             services: _,
             forward: _,
             history,
+            query_log,
+            dnstap,
+            metrics: _,
             store,
             log,
         } = self;
@@ -187,6 +195,8 @@ impl Config {
         let Eureka { on_http: _, listen: eureka_listen, regions: _ } = eureka;
         let Udp { listen: udp_listen, key_files: _, insecure_unsigned } = udp;
         let History { events, events_a_service } = history;
+        let QueryLog { file: query_log_file, one_in: query_log_one_in, networks_only } = query_log;
+        let Dnstap { socket, one_in: dnstap_one_in, identity } = dnstap;
         let Store { data_dir } = store;
         let Log { level: _, json } = log;
         macro_rules! note {
@@ -219,6 +229,12 @@ impl Config {
             "http.insecure_no_token": insecure_no_token, new.http.insecure_no_token;
             "udp.listen": udp_listen, new.udp.listen;
             "udp.insecure_unsigned": insecure_unsigned, new.udp.insecure_unsigned;
+            "query_log.file": query_log_file, new.query_log.file;
+            "query_log.one_in": query_log_one_in, new.query_log.one_in;
+            "query_log.networks_only": networks_only, new.query_log.networks_only;
+            "dnstap.socket": socket, new.dnstap.socket;
+            "dnstap.one_in": dnstap_one_in, new.dnstap.one_in;
+            "dnstap.identity": identity, new.dnstap.identity;
             "history.events": events, new.history.events;
             "history.events_a_service": events_a_service, new.history.events_a_service;
             "store.data_dir": data_dir, new.store.data_dir;

@@ -11,7 +11,10 @@ use super::encrypted::Encrypted;
 use super::error::Place;
 use super::forward::Own;
 use super::raw::{Given, RawConfig, RawDns, RawLease, RawLog, RawRateLimit, RawService};
-use super::{Answers, Audit, Config, Dns, History, Lease, Log, RateLimit, ServiceAnswers, Store};
+use super::{
+    Answers, Audit, Config, Dns, Dnstap, History, Lease, Log, Metrics, QueryLog, RateLimit,
+    ServiceAnswers, Store,
+};
 use super::{Environment, Overrides, names};
 use crate::access::{Prefix, Prefixes};
 use crate::nearest;
@@ -64,6 +67,8 @@ numbers! {
     NEGATIVE_TTL_SECS: u32 = "answers.negative_ttl_secs", 0 to 3600, 2;
     // 200 machines in one network with 100 queries a second each.
     RESPONSES_PER_SECOND: u32 = "rate_limit.responses_per_second", 0 to 10000000, 20000;
+    QUERY_LOG_ONE_IN: u32 = "query_log.one_in", 1 to 1000000000, 100;
+    DNSTAP_ONE_IN: u32 = "dnstap.one_in", 1 to 1000000000, 1;
     // Some 250 octets each: a gigabyte or so at most, and 16 MiB by default.
     EVENTS: usize = "history.events", 0 to 4000000, 65536;
     EVENTS_A_SERVICE: usize = "history.events_a_service", 0 to 4000000, 1024;
@@ -128,6 +133,17 @@ impl Checker<'_> {
                 events: self.number(&EVENTS, &raw.history.events),
                 events_a_service: self.number(&EVENTS_A_SERVICE, &raw.history.events_a_service),
             },
+            query_log: QueryLog {
+                file: self.path("query_log.file", &raw.query_log.file),
+                one_in: self.number(&QUERY_LOG_ONE_IN, &raw.query_log.one_in),
+                networks_only: is_true(&raw.query_log.networks_only),
+            },
+            dnstap: Dnstap {
+                socket: self.path("dnstap.socket", &raw.dnstap.socket),
+                one_in: self.number(&DNSTAP_ONE_IN, &raw.dnstap.one_in),
+                identity: raw.dnstap.identity.map(Spanned::into_inner).unwrap_or_default(),
+            },
+            metrics: Metrics { coredns_names: is_true(&raw.metrics.coredns_names) },
             store: Store { data_dir: self.data_dir(&raw.store.data_dir, flags, environment) },
             log: self.log(raw.log),
         }

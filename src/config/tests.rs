@@ -88,6 +88,9 @@ pub(super) fn defaults() -> Config {
             private_addresses: PrivateAddresses::Keep,
         },
         history: History { events: 65_536, events_a_service: 1_024 },
+        query_log: QueryLog { file: None, one_in: 100, networks_only: false },
+        dnstap: Dnstap { socket: None, one_in: 1, identity: String::new() },
+        metrics: Metrics { coredns_names: false },
         store: Store { data_dir: "/home/ann/.local/state/rollcall".into() },
         log: Log { level: "info".into(), json: false },
     }
@@ -147,6 +150,16 @@ fn everything_can_be_set() {
         [history]
         events = 0
         events_a_service = 9
+        [query_log]
+        file = "queries.jsonl"
+        one_in = 7
+        networks_only = true
+        [dnstap]
+        socket = "/run/dnstap.sock"
+        one_in = 8
+        identity = "dns-1"
+        [metrics]
+        coredns_names = true
         [eureka]
         on_http = false
         listen = ["0.0.0.0:8761"]
@@ -274,6 +287,13 @@ fn everything_can_be_set() {
             private_addresses: PrivateAddresses::Drop { except: vec!["plex.direct.".into()] },
         },
         history: History { events: 0, events_a_service: 9 },
+        query_log: QueryLog { file: Some(here("queries.jsonl")), one_in: 7, networks_only: true },
+        dnstap: Dnstap {
+            socket: Some("/run/dnstap.sock".into()),
+            one_in: 8,
+            identity: "dns-1".into(),
+        },
+        metrics: Metrics { coredns_names: true },
         store: Store { data_dir: here("../data") },
         log: Log { level: "warn,rollcall::net=debug".into(), json: true },
     };
@@ -291,10 +311,10 @@ fn what_is_wrong_is_told_with_its_line() {
                expected one of `listen`, `key_files`, `insecure_unsigned`"],
         ),
         (
-            "[metrics]\nlisten = []",
+            "[prometheus]\nlisten = []",
             &[
-                "line 1: unknown section or key `metrics`; expected one of `dns`, `http`, `udp`, `access`, `audit`, `eureka`, \
-               `lease`, `answers`, `rate_limit`, `services`, `forward`, `history`, `store`, `log`",
+                "line 1: unknown section or key `prometheus`; expected one of `dns`, `http`, `udp`, `access`, `audit`, `eureka`, \
+               `lease`, `answers`, `rate_limit`, `services`, `forward`, `history`, `query_log`, `dnstap`, `metrics`, `store`, `log`",
             ],
         ),
         (
@@ -405,7 +425,7 @@ fn what_is_wrong_is_told_with_its_line() {
                 "line 5: dns.workers must be 0 to 256, not -1",
                 "line 6: unknown key `zonedir` in [dns]; did you mean `zone_dir`?",
                 "line 7: unknown section or key `x`; expected one of `dns`, `http`, `udp`, `access`, `audit`, `eureka`, \
-                 `lease`, `answers`, `rate_limit`, `services`, `forward`, `history`, `store`, `log`",
+                 `lease`, `answers`, `rate_limit`, `services`, `forward`, `history`, `query_log`, `dnstap`, `metrics`, `store`, `log`",
             ],
         ),
     ];

@@ -9,7 +9,7 @@ mod kept;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -33,6 +33,8 @@ struct Desk {
     kept: Mutex<Kept>,
     bells: Mutex<Bells>,
     watchers: AtomicUsize,
+    /// By the order of [`Kind::ALL`].
+    told: [AtomicU64; Kind::ALL.len()],
 }
 
 /// Rung when there is more; the value says whether there will be no more.
@@ -59,6 +61,7 @@ impl History {
             kept: Mutex::new(Kept::new(limits)),
             bells: Mutex::default(),
             watchers: AtomicUsize::new(0),
+            told: Default::default(),
         }))
     }
 
@@ -77,6 +80,7 @@ impl History {
         }
         let mut kept = self.0.kept.lock();
         for event in events {
+            self.0.told[event.kind as usize].fetch_add(1, Ordering::Relaxed);
             kept.push(event, &mut forgotten);
         }
         drop(kept);
@@ -135,6 +139,12 @@ impl History {
         for bell in bells.services.values().chain([&bells.all]) {
             bell.send_replace(true);
         }
+    }
+
+    /// What happened since the start, and how often.
+    pub fn told(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.0.told.iter().map(|count| count.load(Ordering::Relaxed));
+        Kind::ALL.iter().map(|kind| kind.as_str()).zip(counts).collect()
     }
 
     /// How many watch, and how many events are kept for those who look back.

@@ -102,6 +102,22 @@ pub fn set_up(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
+/// One batch in so many is timed: the clock costs as much as a hundredth of a query.
+const TIMED_ONE_IN: u32 = 16;
+/// Upper bounds of the times that queries take, in nanoseconds.
+pub const DURATION_BOUNDS_NANOS: [u64; 10] = [
+    10_000,
+    20_000,
+    50_000,
+    100_000,
+    200_000,
+    500_000,
+    1_000_000,
+    5_000_000,
+    20_000_000,
+    100_000_000,
+];
+
 /// What a worker counts: what it received is what it sent, failed to send, ignored, lost, or dropped by decision.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -119,6 +135,10 @@ pub struct Counters {
     pub panics: AtomicU64,
     /// Datagrams received that were in those batches.
     pub lost: AtomicU64,
+    /// How many of the queries of timed batches took so long, see [`DURATION_BOUNDS_NANOS`].
+    pub durations: [AtomicU64; DURATION_BOUNDS_NANOS.len() + 1],
+    /// How long all of them took, in nanoseconds.
+    pub duration_nanos: AtomicU64,
 }
 
 /// A running worker.
@@ -235,10 +255,18 @@ pub fn run(
     counters: &Counters,
     mut each: impl FnMut(&mut Datagrams) -> usize,
 ) {
+    let mut until_timed = 0_u32;
     while !stop.is_set() {
         match receive(&mut datagrams, spin) {
             Ok(0) => {}
-            Ok(received) => handle(&mut datagrams, received, counters, &mut each),
+            Ok(received) => {
+                let began = (until_timed == 0).then(Instant::now);
+                until_timed = until_timed.checked_sub(1).unwrap_or(TIMED_ONE_IN - 1);
+                handle(&mut datagrams, received, counters, &mut each);
+                if let Some(began) = began {
+                    time(counters, received, began.elapsed());
+                }
+            }
             Err(_) => {
                 count(&counters.receive_errors, 1);
                 thread::sleep(RECEIVE_BACK_OFF);
@@ -253,6 +281,18 @@ pub fn run(
             _ => break,
         }
     }
+}
+
+/// Counts queries that were answered together, each as long as all.
+fn time(counters: &Counters, queries: usize, took: Duration) {
+    let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    let place = DURATION_BOUNDS_NANOS.iter().position(|bound| nanos <= *bound);
+    let place = place.unwrap_or(DURATION_BOUNDS_NANOS.len());
+    if let Some(bucket) = counters.durations.get(place) {
+        count(bucket, queries);
+    }
+    let all = nanos.saturating_mul(queries as u64);
+    counters.duration_nanos.fetch_add(all, Ordering::Relaxed);
 }
 
 /// Takes what is there, or waits for it: first awake, for as long as `spin`.

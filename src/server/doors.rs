@@ -20,8 +20,10 @@ use super::explaining;
 use super::forward::{self, Forwarding};
 use super::https_quic;
 use super::sockets::Sockets;
+use super::taps;
 use crate::access::Access;
 use crate::answer::clients::Clients;
+use crate::answer::tap::Taps;
 use crate::answer::{Recursion, Responder};
 use crate::api::guard::Guarded;
 use crate::api::{self, Api, datagram, http};
@@ -35,6 +37,7 @@ use crate::net::tls::{Certificates, DoorTls, server_config};
 use crate::net::{Stop, tcp, udp};
 use crate::registrar::Registrar;
 use crate::shared::Shared;
+use crate::telemetry::tapping::{self, Tapping};
 use crate::view::{LeaseTime, View};
 
 /// How long a stop waits for the answers that queries over UDP wait for: what no longer holds is given after 1.8 s.
@@ -57,6 +60,8 @@ pub(super) struct Doors {
     audit: Audit,
     bounds: Arc<RwLock<Lease>>,
     history: History,
+    tap: tapping::Handle,
+    tapping: Option<Tapping>,
     forwarding: Arc<Forwarding>,
     clients: Arc<Clients>,
     /// That of the doors with TLS, if there are any.
@@ -85,15 +90,20 @@ impl Doors {
         let Parts { live, view, registrar, access, audit, runtime } = parts;
         let config = live.get();
         let (close_http, http_closing) = watch::channel(false);
-        let figures = Arc::new(Mutex::new(Figures::new(registrar.clone(), audit.clone())));
+        let figures =
+            Arc::new(Mutex::new(Figures::new(live.clone(), registrar.clone(), audit.clone())));
         let recursion = Arc::new(Shared::new(Recursion::default()));
         let treated = clients::new(&config)?;
+        let taps = Arc::<Taps>::default();
         let mut responder = |_| {
             let responder = Responder::new(view.clone(), &recursion).with_clients(treated.clone());
+            let responder = responder.with_tap(&taps);
             figures.lock().answers.push(responder.counters());
             responder
         };
         let forwarding = open_forwarding(&recursion, view, registrar, runtime, &mut responder);
+        let (tap, tapping) = taps::start(&config, &taps, registrar.clock())?;
+        figures.lock().tap = tap.clone();
         figures.lock().forwarder = Some(forwarding.forwarder());
         let mut doors = Self {
             addresses: sockets.addresses,
@@ -107,6 +117,8 @@ impl Doors {
             audit,
             bounds: Arc::new(RwLock::new(config.lease)),
             history: registrar.history().clone(),
+            tap,
+            tapping,
             forwarding,
             clients: treated.clone(),
             certificates: encrypted::load_certificates(&config.dns)?,
@@ -308,6 +320,10 @@ impl Doors {
         self.http_tls.clone()
     }
 
+    pub(super) fn tap(&self) -> tapping::Handle {
+        self.tap.clone()
+    }
+
     pub(super) fn bounds(&self) -> Arc<RwLock<Lease>> {
         self.bounds.clone()
     }
@@ -330,6 +346,9 @@ impl Doors {
             };
             let _ = tokio::join!(tasks, timeout(WAITING_WAIT, none_wait(&waiting)));
         });
+        if let Some(tapping) = self.tapping {
+            tapping.end();
+        }
     }
 }
 

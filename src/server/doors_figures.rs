@@ -6,10 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::answer::{self, counters};
 use crate::api::{datagram, http};
 use crate::audit::Audit;
+use crate::config::Live;
 use crate::dns::forward::forwarder::Forwarder;
 use crate::net::{https, quic, tcp, udp};
 use crate::registrar::Registrar;
-use crate::telemetry::{DnsFigures, Sources};
+use crate::telemetry::{DnsFigures, Durations, Sources, tapping};
+
+/// Families of addresses, as CoreDNS counts them: IPv4, IPv6.
+const FAMILIES: [&str; 2] = ["1", "2"];
 
 /// A figure that is asked for.
 pub(super) type Gauge = Box<dyn Fn() -> usize + Send>;
@@ -22,6 +26,7 @@ pub(super) struct OpenDoor<C> {
 
 /// Where the figures are.
 pub(super) struct Figures {
+    live: Arc<Live>,
     registrar: Registrar,
     pub(super) answers: Vec<Arc<answer::Counters>>,
     pub(super) udp: Vec<Arc<udp::Counters>>,
@@ -32,13 +37,15 @@ pub(super) struct Figures {
     pub(super) http: Option<http::Connections>,
     pub(super) datagram: Option<datagram::Door>,
     pub(super) forwarder: Option<Forwarder>,
+    pub(super) tap: tapping::Handle,
     audit: Audit,
 }
 
 impl Figures {
-    pub(super) fn new(registrar: Registrar, audit: Audit) -> Self {
+    pub(super) fn new(live: Arc<Live>, registrar: Registrar, audit: Audit) -> Self {
         let (answers, udp) = (Vec::new(), Vec::new());
         Self {
+            live,
             registrar,
             answers,
             udp,
@@ -49,6 +56,7 @@ impl Figures {
             http: None,
             datagram: None,
             forwarder: None,
+            tap: tapping::Handle::default(),
             audit,
         }
     }
@@ -66,13 +74,16 @@ impl Figures {
         further.extend(self.forwarder_counters());
         further.extend(self.http.iter().flat_map(http::Connections::counters));
         further.extend(self.audit.figures());
+        further.extend(self.tap.figures());
         further.extend(self.datagram.iter().flat_map(datagram::Door::figures));
         Sources {
             registrar: self.registrar.figures(),
             dns: self.dns(),
             tcp_connections: [dns_tcp, dns_https, dns_quic, http].into_iter().flatten().collect(),
             counters: further,
-            gauges: self.forwarder_gauges(),
+            gauges: self.gauges(),
+            events: self.registrar.history().told(),
+            coredns_names: self.live.get().metrics.coredns_names,
         }
     }
 
@@ -82,15 +93,36 @@ impl Figures {
             truncated: totals.truncated.iter().sum(),
             dropped: totals.dropped.iter().sum(),
             limited: totals.limited,
+            dnssec_ok: totals.dnssec_ok.iter().sum(),
+            durations: self.durations(),
+            panics: self.udp.iter().map(|worker| worker.panics.load(Ordering::Relaxed)).sum(),
             ..DnsFigures::default()
         };
         for (place, transport) in counters::TRANSPORT_NAMES.into_iter().enumerate() {
-            let queries = counters::TYPE_NAMES.into_iter().zip(totals.queries[place]);
-            figures.queries.extend(queries.map(|(name, count)| (transport, name, count)));
+            for (family, counts) in FAMILIES.into_iter().zip(totals.queries[place]) {
+                let queries = counters::TYPE_NAMES.into_iter().zip(counts);
+                figures
+                    .queries
+                    .extend(queries.map(|(name, count)| (transport, family, name, count)));
+            }
+            figures.query_sizes.push((transport, totals.query_sizes[place]));
+            figures.reply_sizes.push((transport, totals.reply_sizes[place]));
             let replies = counters::RCODE_NAMES.into_iter().zip(totals.replies[place]);
             figures.replies.extend(replies.map(|(name, count)| (transport, name, count)));
         }
         figures
+    }
+
+    fn durations(&self) -> Durations {
+        let mut all = Durations::default();
+        for worker in &self.udp {
+            for (sum, count) in all.counts.iter_mut().zip(&worker.durations) {
+                *sum += count.load(Ordering::Relaxed);
+            }
+            // Exact up to 2^53 ns, which is 104 days of answering alone.
+            all.seconds += worker.duration_nanos.load(Ordering::Relaxed) as f64 / 1e9;
+        }
+        all
     }
 
     fn udp_counters(&self) -> Vec<(&'static str, &'static str, u64)> {
@@ -121,6 +153,16 @@ impl Figures {
             ("cache_stale", "Look-ups in the cache that found what no longer holds.", cache.stale),
             ("cache_evictions", "Entries that left the cache to make room.", cache.evictions),
         ]
+    }
+
+    fn gauges(&self) -> Vec<(&'static str, &'static str, usize)> {
+        let (watchers, events) = self.registrar.history().figures();
+        let mut gauges = vec![
+            ("watchers", "Who watches what happens.", watchers),
+            ("history_events", "Events that are kept for those who look back.", events),
+        ];
+        gauges.extend(self.forwarder_gauges());
+        gauges
     }
 
     fn forwarder_gauges(&self) -> Vec<(&'static str, &'static str, usize)> {

@@ -18,6 +18,7 @@ mod self_query;
 mod signals;
 mod sockets;
 mod supervision;
+mod taps;
 mod zones;
 
 use std::net::SocketAddr;

@@ -19,6 +19,7 @@ use crate::config::{Config, Lease, Live};
 use crate::net::tls::{Certificates, DoorTls};
 use crate::registrar::Registrar;
 use crate::telemetry;
+use crate::telemetry::tapping;
 use crate::view::View;
 use crate::view::zones::Conflict;
 
@@ -30,6 +31,7 @@ pub(super) struct Reloader {
     registrar: Registrar,
     access: Arc<Access>,
     audit: Audit,
+    tap: tapping::Handle,
     bounds: Arc<RwLock<Lease>>,
     forwarding: Arc<Forwarding>,
     clients: Arc<Clients>,
@@ -54,6 +56,7 @@ impl Reloader {
             registrar,
             access: doors.access(),
             audit: doors.audit(),
+            tap: doors.tap(),
             bounds: doors.bounds(),
             forwarding: doors.forwarding(),
             clients: doors.clients(),
@@ -155,6 +158,7 @@ impl Reloader {
             }
         }
         self.audit.reopen();
+        self.tap.reopen();
         if let Some(certificates) = &self.certificates {
             reload_certificates(certificates, &config.dns);
         }

@@ -97,15 +97,13 @@ def test_what_happens_is_on_the_page_as_it_happens(filled, open_page):
 
 
 def test_a_lease_runs_down_and_is_seen_to_be_renewed(filled, open_page):
-    filled.api.register("lease", "l1", addresses=["10.0.0.1"], lease_secs=20)
+    filled.api.register("lease", "l1", addresses=["10.0.0.1"], lease_secs=12)
     page = open_page(filled, "#/services/lease")
     page.wait(".instances li")
     share = lambda: page.page.evaluate("new DOMMatrix(getComputedStyle(document.querySelector('.bar i')).transform).a")
-    before = share()
-    until(lambda: share() < before - 0.05, 10, what="the bar to run down")
-    low = share()
+    until(lambda: share() < 0.6, 10, what="the bar to run down")
     filled.api.renew("lease", "l1")
-    until(lambda: share() > low, 10, what="the bar of a renewed lease")
+    until(lambda: share() > 0.65, 10, what="the bar of a renewed lease")
 
 
 def test_the_server_may_go_and_come_back(filled, open_page):
@@ -158,11 +156,11 @@ def test_ten_thousand_instances_are_there_at_once(servers, open_page):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(fill, range(8)))
     times = {}
-    for name, fragment, content, text in (("services", "#/", "tbody tr", "s000"), ("service", "#/services/big", ".instances li", "b00000")):
-        began = time.monotonic()
+    for name, fragment, content, text in (("services", "#/", "tbody tr", "big"), ("service", "#/services/big", ".instances li", "b00000")):
         page = open_page(server, fragment)
-        page.wait(content, text)
-        times[f"first paint of {name}"] = time.monotonic() - began
+        # As the page's own clock has it, from the moment that somebody went there.
+        shown = page.page.wait_for_function(f"document.querySelector('{content}')?.textContent.includes('{text}') && performance.now()")
+        times[f"first paint of {name}"] = shown.json_value() / 1000
         page.wait("#connection", "Live")
         page.wait(".summary" if name == "service" else ".find + p", "9500 of 9,500" if name == "service" else "501 services")
         began = time.monotonic()

@@ -1,12 +1,10 @@
 """A real Prometheus that discovers by eureka_sd_configs what is registered here, and scrapes it (issue 6)."""
 
-import subprocess
-
 import pytest
 
-from rc import ports, programs
-from rc.api import Api
+from rc import ports
 from rc.eureka import Eureka
+from rc.prometheus import Prometheus
 from rc.wait import until
 
 CONFIG = """
@@ -25,31 +23,8 @@ scrape_configs:
 @pytest.fixture
 def prometheus(server, tmp_path):
     """Prometheus beside our server: gives its active targets."""
-    config, port = tmp_path / "prometheus.yml", ports.free()
-    config.write_text(CONFIG.format(url=server.url))
-    log = open(tmp_path / "prometheus.log", "wb")
-    process = subprocess.Popen(
-        [
-            str(programs.unpacked("prometheus")), f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}",
-            f"--storage.tsdb.path={tmp_path / 'prometheus'}",
-        ],
-        env=programs.environment(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    door = Api("127.0.0.1", port)
-
-    def ready():
-        try:
-            return door.call("GET", "/-/ready").status == 200
-        except ConnectionError:
-            return False
-
-    try:
-        until(ready, 30, what="Prometheus")
-        yield lambda: door.call("GET", "/api/v1/targets?state=active").expect(200).json["data"]["activeTargets"]
-    finally:
-        process.terminate()
-        process.wait(20)
-        log.close()
+    with Prometheus(tmp_path / "prometheus", CONFIG.format(url=server.url)) as prometheus:
+        yield prometheus.targets
 
 
 def test_it_discovers_and_scrapes(server, prometheus):

@@ -323,8 +323,8 @@ fn counters_count() {
         let some = names.iter().zip(counts).filter(|(_, count)| **count > 0);
         some.map(|(name, count)| format!("{name} {count}")).collect()
     };
-    assert_eq!(seen(&totals.queries[0], &TYPE_NAMES), ["A 2", "SRV 1", "other 1"]);
-    assert_eq!(seen(&totals.queries[1], &TYPE_NAMES), ["A 1", "none 1"]);
+    assert_eq!(seen(&totals.queries[0][0], &TYPE_NAMES), ["A 2", "SRV 1", "other 1"]);
+    assert_eq!(seen(&totals.queries[1][0], &TYPE_NAMES), ["A 1", "none 1"]);
     let codes = ["NOERROR 1", "NXDOMAIN 1", "REFUSED 1", "BADVERS 1"];
     assert_eq!(seen(&totals.replies[0], &RCODE_NAMES), codes);
     assert_eq!(seen(&totals.replies[1], &RCODE_NAMES), ["NOERROR 1", "FORMERR 1"]);

@@ -1,11 +1,7 @@
-//! Logs and metrics.
-//!
-//! Metrics are made when they are asked for: whoever counts something hands it over in [`Sources`], and
-//! [`exposition`] writes it down. Labels are words of ours (`&'static str`), never what a client chose.
+//! Metrics, made when they are asked for: whoever counts something hands it over in [`Sources`], and [`exposition`] writes it
+//! down. Labels are words of ours (`&'static str`), never what a client chose.
 
 use std::fmt;
-use std::io::IsTerminal;
-use std::sync::OnceLock;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
@@ -13,11 +9,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, reload};
 
-use crate::config;
+use super::coredns::CoreDns;
+use crate::answer::counters::{SIZE_BOUNDS, SizeTotals};
 use crate::registrar::{COMMIT_BUCKETS, Figures};
 
 /// The content type of [`exposition`] (OpenMetrics 1.0, section "Protocol Negotiation").
@@ -27,51 +21,9 @@ pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; 
 const STATES: [&str; 3] = ["up", "draining", "down"];
 const STANDINGS: [&str; 3] = ["live", "suspect", "held"];
 
-/// Replaces the log's filter; set when logging starts.
-static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
-
-type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
-
-/// Starts logging to stderr. The error says what is wrong with `log.level`, or that logging was started before.
-pub fn init_logs(log: &config::Log) -> Result<(), String> {
-    let (filter, handle) = reload::Layer::new(filter(&log.level)?);
-    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let logs = if log.json {
-        logs.json().flatten_event(true).with_current_span(false).boxed()
-    } else {
-        logs.with_ansi(std::io::stderr().is_terminal()).boxed()
-    };
-    let started = tracing_subscriber::registry().with(filter).with(logs).try_init();
-    started.map_err(|error| format!("logging cannot start: {error}"))?;
-    let set = move |filter| handle.reload(filter).map_err(|error| error.to_string());
-    let _ = SET_FILTER.set(Box::new(set)); // logging starts once
-    Ok(())
-}
-
-/// Changes what is logged, at a reload.
-pub fn set_level(level: &str) -> Result<(), String> {
-    let filter = filter(level)?;
-    SET_FILTER.get().map_or(Ok(()), |set| set(filter))
-}
-
-/// What libraries warn of is what peers do, as often as these like: a line each would be theirs to write. Who wants to
-/// see them names them in `log.level`.
-const LIBRARIES: &str =
-    "h2=error,hyper=error,hyper_util=error,quinn=error,quinn_proto=error,rustls=error";
-
-fn filter(level: &str) -> Result<EnvFilter, String> {
-    let directives = match level {
-        "off" => level.to_owned(),
-        _ => format!("{LIBRARIES},{level}"),
-    };
-    EnvFilter::try_new(directives).map_err(|error| {
-        format!(
-            "log.level: `{}` is no filter ({error}): use error, warn, info, debug, trace, or such \
-             as info,rollcall::store=debug",
-            level.escape_debug()
-        )
-    })
-}
+/// Upper bounds of the times that replies take, in seconds; the last bucket has none.
+pub const DURATION_BOUNDS: [f64; 10] =
+    [0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.005, 0.02, 0.1];
 
 /// Everything that `/metrics` shows, as it is now.
 #[derive(Debug, Default)]
@@ -86,29 +38,71 @@ pub struct Sources {
     pub counters: Vec<(&'static str, &'static str, u64)>,
     /// Further gauges: name (without `rollcall_`), help, value.
     pub gauges: Vec<(&'static str, &'static str, usize)>,
+    /// Events by what happened.
+    pub events: Vec<(&'static str, u64)>,
+    /// Whether figures are wanted by the names of CoreDNS too.
+    pub coredns_names: bool,
 }
 
 /// What the DNS doors count.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct DnsFigures {
-    /// Queries: transport, type, how many.
-    pub queries: Vec<(&'static str, &'static str, u64)>,
+    /// Queries: transport, family of the client's address (1: IPv4, 2: IPv6), type, how many.
+    pub queries: Vec<(&'static str, &'static str, &'static str, u64)>,
     /// Replies: transport, rcode, how many.
     pub replies: Vec<(&'static str, &'static str, u64)>,
+    /// Queries by transport and size.
+    pub query_sizes: Vec<(&'static str, SizeTotals)>,
+    /// Replies by transport and size.
+    pub reply_sizes: Vec<(&'static str, SizeTotals)>,
+    /// How long replies over UDP took, of some.
+    pub durations: Durations,
+    /// Queries with DO.
+    pub dnssec_ok: u64,
     /// Replies that were truncated.
     pub truncated: u64,
     /// Messages that got no reply.
     pub dropped: u64,
     /// Queries over UDP that were beyond their network's limit.
     pub limited: u64,
+    /// Batches of queries that were lost to a defect.
+    pub panics: u64,
+}
+
+/// How long something took: by [`DURATION_BOUNDS`], the last one without bound.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Durations {
+    /// How many took so long.
+    pub counts: [u64; DURATION_BOUNDS.len() + 1],
+    /// Seconds of all of them.
+    pub seconds: f64,
+}
+
+impl Durations {
+    /// Buckets with their bounds.
+    pub(super) fn buckets(&self) -> Vec<(f64, u64)> {
+        DURATION_BOUNDS.into_iter().chain([f64::INFINITY]).zip(self.counts).collect()
+    }
+}
+
+/// Buckets of sizes with their bounds.
+pub(super) fn size_buckets(sizes: &SizeTotals) -> Vec<(f64, u64)> {
+    let bounds = SIZE_BOUNDS.map(|bound| u32::try_from(bound).map_or(f64::INFINITY, f64::from));
+    bounds.into_iter().zip(sizes.counts).chain([(f64::INFINITY, 0)]).collect()
 }
 
 /// Writes the figures in the OpenMetrics text format.
 pub fn exposition(sources: Sources) -> Result<String, fmt::Error> {
+    let mut written = String::new();
+    if sources.coredns_names {
+        let mut aliases = Registry::default();
+        aliases.register_collector(Box::new(CoreDns::of(&sources)));
+        text::encode_registry(&mut written, &aliases)?;
+    }
     let mut registry = Registry::with_prefix("rollcall");
     registry.register_collector(Box::new(sources));
-    let mut written = String::new();
-    text::encode(&mut written, &registry)?;
+    text::encode_registry(&mut written, &registry)?;
+    text::encode_eof(&mut written)?;
     Ok(written)
 }
 
@@ -128,6 +122,9 @@ impl Collector for Sources {
         for (name, help, value) in &self.gauges {
             families.gauge(name, help, count(*value))?;
         }
+        let events: Vec<_> =
+            self.events.iter().map(|(event, n)| ([("event", *event)], *n)).collect();
+        families.counters("events", "What happened to instances.", &events)?;
         families.build()
     }
 }
@@ -137,8 +134,17 @@ struct Families<'a>(DescriptorEncoder<'a>);
 
 impl Families<'_> {
     fn dns(&mut self, dns: &DnsFigures) -> fmt::Result {
+        // Both families together: they stand side by side.
+        let of = |one: &(&'static str, &'static str, &'static str, u64)| (one.0, one.2);
+        let mut sums: Vec<((&'static str, &'static str), u64)> = Vec::new();
+        for one in &dns.queries {
+            match sums.iter_mut().find(|(labels, _)| *labels == of(one)) {
+                Some((_, sum)) => *sum += one.3,
+                None => sums.push((of(one), one.3)),
+            }
+        }
         let queries: Vec<_> =
-            dns.queries.iter().map(|(t, q, n)| ([("transport", *t), ("type", *q)], *n)).collect();
+            sums.into_iter().map(|((t, q), n)| ([("transport", t), ("type", q)], n)).collect();
         self.counters("dns_queries", "Queries by transport and type.", &queries)?;
         let replies: Vec<_> =
             dns.replies.iter().map(|(t, r, n)| ([("transport", *t), ("rcode", *r)], *n)).collect();
@@ -146,7 +152,45 @@ impl Families<'_> {
         self.counter("dns_truncated", "Replies sent with TC=1.", dns.truncated)?;
         self.counter("dns_dropped", "Messages that got no reply.", dns.dropped)?;
         let help = "Queries over UDP not answered in full: their network was over rate_limit.";
-        self.counter("dns_limited", help, dns.limited)
+        self.counter("dns_limited", help, dns.limited)?;
+        self.counter("dns_dnssec_ok", "Queries with DO.", dns.dnssec_ok)?;
+        self.sizes("dns_query_size", "Octets of queries.", &dns.query_sizes)?;
+        self.sizes("dns_reply_size", "Octets of replies.", &dns.reply_sizes)?;
+        let help =
+            "From taking a batch of queries over UDP to sending its replies; of one batch in 16.";
+        let Durations { counts, seconds } = &dns.durations;
+        self.0
+            .encode_descriptor(
+                "dns_udp_duration",
+                help,
+                Some(&Unit::Seconds),
+                MetricType::Histogram,
+            )?
+            .encode_histogram::<NoLabelSet>(
+                *seconds,
+                counts.iter().sum(),
+                &dns.durations.buckets(),
+                None,
+            )
+    }
+
+    fn sizes(
+        &mut self,
+        name: &str,
+        help: &str,
+        sizes: &[(&'static str, SizeTotals)],
+    ) -> fmt::Result {
+        let unit = Some(&Unit::Bytes);
+        let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Histogram)?;
+        sizes.iter().try_for_each(|(transport, sizes)| {
+            // Exact up to 2^53 octets.
+            family.encode_family(&[("transport", *transport)])?.encode_histogram::<NoLabelSet>(
+                sizes.octets as f64,
+                sizes.counts.iter().sum(),
+                &size_buckets(sizes),
+                None,
+            )
+        })
     }
 
     fn registrar(&mut self, figures: &Figures) -> fmt::Result {
@@ -269,16 +313,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_warn_of_peers_only_if_they_are_asked_to() {
-        let directives = |level: &str| filter(level).unwrap().to_string();
-        assert!(directives("info").contains("h2=error") && directives("info").contains("info"));
-        assert!(directives("debug,h2=trace").contains("h2=trace"));
-        assert!(!directives("debug,h2=trace").contains("h2=error"));
-        assert_eq!(directives("off"), "off");
-        assert!(filter("info,rollcall=loud").is_err());
-    }
-
-    #[test]
     fn every_figure_is_written() {
         let mut registrar = Figures {
             loaded: true,
@@ -306,15 +340,24 @@ mod tests {
         let sources = Sources {
             registrar,
             dns: DnsFigures {
-                queries: vec![("udp", "A", 31), ("tcp", "SRV", 32)],
+                queries: vec![("udp", "1", "A", 30), ("udp", "2", "A", 1), ("tcp", "1", "SRV", 32)],
                 replies: vec![("udp", "NOERROR", 33)],
                 truncated: 34,
                 dropped: 35,
                 limited: 39,
+                dnssec_ok: 41,
+                query_sizes: vec![(
+                    "udp",
+                    SizeTotals { counts: [1, 2, 0, 0, 0, 0, 0, 0], octets: 300 },
+                )],
+                durations: Durations { counts: [1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0], seconds: 0.5 },
+                ..DnsFigures::default()
             },
             tcp_connections: vec![("dns", 36), ("http", 37)],
             counters: vec![("datagrams_forged", "Datagrams without a valid mac.", 38)],
             gauges: vec![("cache_entries", "Entries in the cache.", 39)],
+            events: vec![("registered", 40)],
+            coredns_names: false,
         };
         let text = exposition(sources).unwrap();
         let values: Vec<_> = text.lines().filter(|line| !line.starts_with("# ")).collect();
@@ -325,6 +368,31 @@ rollcall_dns_replies_total{{transport="udp",rcode="NOERROR"}} 33
 rollcall_dns_truncated_total 34
 rollcall_dns_dropped_total 35
 rollcall_dns_limited_total 39
+rollcall_dns_dnssec_ok_total 41
+rollcall_dns_query_size_bytes_sum{{transport="udp"}} 300.0
+rollcall_dns_query_size_bytes_count{{transport="udp"}} 3
+rollcall_dns_query_size_bytes_bucket{{le="64.0",transport="udp"}} 1
+rollcall_dns_query_size_bytes_bucket{{le="128.0",transport="udp"}} 3
+rollcall_dns_query_size_bytes_bucket{{le="256.0",transport="udp"}} 3
+rollcall_dns_query_size_bytes_bucket{{le="512.0",transport="udp"}} 3
+rollcall_dns_query_size_bytes_bucket{{le="1232.0",transport="udp"}} 3
+rollcall_dns_query_size_bytes_bucket{{le="4096.0",transport="udp"}} 3
+rollcall_dns_query_size_bytes_bucket{{le="16384.0",transport="udp"}} 3
+rollcall_dns_query_size_bytes_bucket{{le="65535.0",transport="udp"}} 3
+rollcall_dns_query_size_bytes_bucket{{le="+Inf",transport="udp"}} 3
+rollcall_dns_udp_duration_seconds_sum 0.5
+rollcall_dns_udp_duration_seconds_count 4
+rollcall_dns_udp_duration_seconds_bucket{{le="0.00001"}} 1
+rollcall_dns_udp_duration_seconds_bucket{{le="0.00002"}} 1
+rollcall_dns_udp_duration_seconds_bucket{{le="0.00005"}} 4
+rollcall_dns_udp_duration_seconds_bucket{{le="0.0001"}} 4
+rollcall_dns_udp_duration_seconds_bucket{{le="0.0002"}} 4
+rollcall_dns_udp_duration_seconds_bucket{{le="0.0005"}} 4
+rollcall_dns_udp_duration_seconds_bucket{{le="0.001"}} 4
+rollcall_dns_udp_duration_seconds_bucket{{le="0.005"}} 4
+rollcall_dns_udp_duration_seconds_bucket{{le="0.02"}} 4
+rollcall_dns_udp_duration_seconds_bucket{{le="0.1"}} 4
+rollcall_dns_udp_duration_seconds_bucket{{le="+Inf"}} 4
 rollcall_changes_total 7
 rollcall_renewals_total 8
 rollcall_unknown_renewals_total 9
@@ -368,6 +436,7 @@ rollcall_tcp_connections{{door="dns"}} 36
 rollcall_tcp_connections{{door="http"}} 37
 rollcall_datagrams_forged_total 38
 rollcall_cache_entries 39
+rollcall_events_total{{event="registered"}} 40
 rollcall_build_info{{version="{}"}} 1"#,
             env!("CARGO_PKG_VERSION")
         );
@@ -376,12 +445,5 @@ rollcall_build_info{{version="{}"}} 1"#,
         assert!(text.contains("# HELP rollcall_commits Commits that succeeded."), "{text}");
         assert!(text.contains("# UNIT rollcall_commit_duration_seconds seconds\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
-    }
-
-    #[test]
-    fn a_wrong_log_level_is_named() {
-        let log = config::Log { level: "info,rollcall=loud".into(), json: false };
-        let error = init_logs(&log).unwrap_err();
-        assert!(error.starts_with("log.level: `info,rollcall=loud` is no filter"), "{error}");
     }
 }
