@@ -70,14 +70,18 @@ export async function get(path, signal) {
   }
 }
 
+/** Items of a list's first page, which is there soon, and of the others. */
+const FIRST = 100;
+const OTHERS = 1000;
+
 /** Reads a long list page by page, each of which is handed to `each`: the least revision of a page, up to which all is there. */
 export async function pages(path, each, signal) {
   let revision = Infinity;
-  for (let next = path; next; ) {
+  for (let next = `${path}?limit=${FIRST}`; next; ) {
     const page = await get(next, signal);
     revision = Math.min(revision, page.revision);
     each(page);
-    next = page.next;
+    next = page.next?.replace(`?limit=${FIRST}&`, `?limit=${OTHERS}&`);
   }
   return revision;
 }
