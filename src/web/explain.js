@@ -35,7 +35,9 @@ function copyable(text) {
 /** Shows what the server explains of a name; `withMembers`: also who is in and out. */
 function explained(told, withMembers) {
   const { name, type, rcode, rule, because, answer, authority, errors, flags } = told;
-  const head = rcode === null ? "Others have to be asked first" : `${rcode} · ${count(answer.length + told.more_records, "record")}`;
+  const number = answer.length + told.more_records;
+  const size = number ? ` · ${count(number, "record")}` : rcode === "NOERROR" ? " · no records" : "";
+  const head = rcode === null ? "Others have to be asked first" : rcode + size;
   const notes = [
     told.ttl_because && `TTL: ${told.ttl_because}.`,
     told.fits_udp === false && "Over UDP it is cut: clients ask again over TCP.",
@@ -43,8 +45,9 @@ function explained(told, withMembers) {
     `Rule: ${rule}. Flags: ${flags.join(" ") || "none"}.`,
   ];
   const records = [...answer, ...authority];
+  const kind = rcode === "NOERROR" && answer.length ? "good" : "warn";
   return [
-    el("p", { class: "verdict" }, el("span", { class: `pill ${rcode === "NOERROR" && answer.length ? "good" : "warn"}` }, head), " ", marked(capital(because)), "."),
+    el("p", { class: "verdict" }, el("span", { class: `pill ${kind}` }, head), " ", marked(capital(because)), "."),
     copyable(digLine(name, type)),
     records.length ? el("pre", { class: "records", tabindex: "0", role: "region", "aria-label": "Records" }, records.join("\n")) : null,
     told.more_records ? el("p", { class: "quiet" }, `and ${told.more_records.toLocaleString("en")} more`) : null,
@@ -61,10 +64,15 @@ function members({ instances, more_instances: more }) {
     if (!all.length) return null;
     const shown = all.slice(0, ROWS).map(({ service, id, addresses, why }) => {
       const name = el("a", { class: "id", href: link(["services", service], { find: id }) }, id);
-      return el("li", { class: isIn ? "good" : "bad" }, el("p", {}, name, " ", el("span", { class: "quiet" }, addresses.join(", "))), el("p", { class: "quiet" }, capital(why)));
+      const where = el("span", { class: "quiet" }, addresses.join(", "));
+      return el("li", { class: isIn ? "good" : "bad" }, el("p", {}, name, " ", where), el("p", { class: "quiet" }, capital(why)));
     });
     const left = all.length - shown.length + (isIn ? 0 : more);
-    return [el("h2", {}, `${title}: ${all.length.toLocaleString("en")}`), el("ul", { class: "timeline members" }, shown), left > 0 ? el("p", { class: "quiet" }, `and ${left.toLocaleString("en")} more`) : null];
+    return [
+      el("h2", {}, `${title}: ${all.length.toLocaleString("en")}`),
+      el("ul", { class: "timeline members" }, shown),
+      left > 0 ? el("p", { class: "quiet" }, `and ${left.toLocaleString("en")} more`) : null,
+    ];
   });
   return el("div", { class: "halves" }, groups.filter(Boolean).map((group) => el("section", {}, group)));
 }

@@ -18,7 +18,8 @@ export function historyPage({ service = "", id = "" }) {
     const wanted = ofService.input.value.trim().toLowerCase();
     location.hash = link(["history"], { service: wanted, id: wanted && ofInstance.input.value });
   };
-  const form = el("form", { class: "card ask two", onsubmit: submit }, ofService.element, ofInstance.element, el("button", { type: "submit" }, "Show"));
+  const button = el("button", { type: "submit" }, "Show");
+  const form = el("form", { class: "card ask two", onsubmit: submit }, ofService.element, ofInstance.element, button);
   const whose = [service, id].filter(Boolean).join(" / ");
   return {
     element: el("div", {}, el("h1", {}, whose ? `History of ${whose}` : "History"), form, events.element),

@@ -27,8 +27,10 @@ export class Instance {
   /** What shows it, made when it is first shown: a service may have thousands that nobody scrolls to. */
   get element() {
     if (!this.#shown) {
-      const shown = { bar: el("i"), left: el("span"), pill: el("span"), why: el("p", { class: "why" }), facts: el("p", { class: "quiet facts" }) };
-      shown.details = el("details", { ontoggle: () => this.#drawDetails() }, el("summary", {}, "Details", el("span", { class: "hidden" }, ` of ${this.data.id}`)));
+      const shown = { bar: el("i"), left: el("span"), pill: el("span"), why: el("p", { class: "why" }) };
+      shown.facts = el("p", { class: "quiet facts" });
+      const summary = el("summary", {}, "Details", el("span", { class: "hidden" }, ` of ${this.data.id}`));
+      shown.details = el("details", { ontoggle: () => this.#drawDetails() }, summary);
       shown.lease = el("div", { class: "lease" }, el("span", { class: "bar", "aria-hidden": "true" }, shown.bar), shown.left);
       const head = el("div", { class: "row" }, el("h3", { class: "id" }, this.data.id), shown.pill);
       shown.element = el("li", {}, head, shown.why, shown.lease, shown.facts, shown.details);

@@ -48,9 +48,7 @@ function draw() {
   const { version, changes_refused: refused, figures, insecure, dns } = server.overview;
   const notes = [];
   if (refused) notes.push(["bad", `Changes are refused: ${refused}. Answers, renewals and expiry go on.`]);
-  const held = figures ? count(figures.held, "instance is", "instances are") : "";
-  if (figures?.brake.global) notes.push(["warn", `The brake holds instances of all services: more than half of the leases lapsed together. ${held} held.`]);
-  else if (figures?.brake.services) notes.push(["warn", `The brake holds instances of ${figures.brake.services === 1 ? "a service" : `${figures.brake.services} services`} whose leases lapsed together. ${held} held.`]);
+  if (figures?.brake.global || figures?.brake.services) notes.push(["warn", braked(figures)]);
   if (insecure.length) notes.push(["warn", `Doors are open to everybody by ${insecure.join(", ")}.`]);
   if (notices.dataset.shown !== JSON.stringify(notes)) {
     notices.dataset.shown = JSON.stringify(notes);
@@ -58,6 +56,13 @@ function draw() {
   }
   say(about, `Rollcall ${version} · DNS at ${dns.join(", ")}`);
   dispatchEvent(new CustomEvent("overview"));
+}
+
+function braked({ brake, held }) {
+  const howMany = `${count(held, "instance is", "instances are")} held.`;
+  if (brake.global) return `The brake holds instances of all services: more than half of the leases lapsed together. ${howMany}`;
+  const services = brake.services === 1 ? "a service" : `${brake.services} services`;
+  return `The brake holds instances of ${services} whose leases lapsed together. ${howMany}`;
 }
 
 /** What dig would be told to ask this server. */

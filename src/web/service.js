@@ -64,12 +64,15 @@ export function servicePage(name, { find = "", show = "" }) {
     const ranked = [0, 1, 2].flatMap((rank) => matching.filter((one) => one.rank === rank));
     arrange(list, ranked.slice(0, shownRows).map((one) => instances.shown(one)));
     none.hidden = matching.length > 0;
-    say(none, !isWhole ? "Reading…" : all.length ? "There is no such instance." : "No instance is listed: the name does not exist, and dig gets NXDOMAIN.");
+    say(none, !isWhole ? "Reading…" : all.length ? "There is no such instance." : "What registers in this service shows here.");
     more.hidden = matching.length <= shownRows;
     say(more, `Show ${Math.min(ROWS, matching.length - shownRows)} more`);
     const answering = all.filter((one) => one.data.answering).length;
     bar.show(answering, all.length);
-    say(summary, isWhole ? `${answering.toLocaleString("en")} of ${count(all.length, "instance")} ${answering === 1 ? "is" : "are"} answering` : "Reading…");
+    bar.element.hidden = kinds.element.hidden = isWhole && !all.length;
+    const of = `${answering.toLocaleString("en")} of ${count(all.length, "instance")}`;
+    if (!isWhole) say(summary, "Reading…");
+    else say(summary, all.length ? `${of} ${answering === 1 ? "is" : "are"} answering` : "No instance is listed.");
   }
 
   return {

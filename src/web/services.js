@@ -21,6 +21,7 @@ const KINDS = [
 /** The page; `find` and `show` are what is looked for at first. */
 export function servicesPage({ find = "", show = "" }) {
   let services = null;
+  let isWhole = false;
   let shownRows = ROWS;
   const rows = new Map();
   const tiles = el("dl", { class: "tiles" });
@@ -58,8 +59,9 @@ export function servicesPage({ find = "", show = "" }) {
       return rows.get(service).show(instances, answering);
     });
     arrange(body, shown);
+    const some = all.length < services.length ? ` of ${services.length.toLocaleString("en")}` : "";
     const none = services.length ? "There is no such service." : "Nothing is registered yet.";
-    say(found, all.length === 0 ? none : all.length < services.length ? `${count(all.length, "service")} of ${services.length.toLocaleString("en")}` : count(all.length, "service"));
+    say(found, all.length ? count(all.length, "service") + some : none);
     table.hidden = all.length === 0;
     more.hidden = all.length <= shownRows;
     say(more, `Show ${Math.min(ROWS, all.length - shownRows)} more`);
@@ -88,10 +90,12 @@ export function servicesPage({ find = "", show = "" }) {
         const revision = await pages("/api/v1/services", (page) => {
           all.push(...page.services);
           // The first page of a long list is shown at once.
-          if (!services || services.isPart) services = Object.assign([...all], { isPart: true });
+          if (isWhole) return;
+          services = [...all];
           draw();
         }, signal);
         // What has none left to answer is what somebody has to look at.
+        isWhole = true;
         services = all.sort((one, other) => (one.answering > 0) - (other.answering > 0) || inOrder(one.service, other.service));
         const there = new Set(all.map((one) => one.service));
         for (const service of rows.keys()) if (!there.has(service)) rows.delete(service);
@@ -123,7 +127,8 @@ class Row {
 
   constructor(service) {
     const name = el("a", { href: link(["services", service]) }, service);
-    this.element = el("tr", {}, el("th", { scope: "row" }, name), el("td", { class: "share-cell" }, this.#bar.element, this.#answering), this.#instances);
+    const share = el("td", { class: "share-cell" }, this.#bar.element, this.#answering);
+    this.element = el("tr", {}, el("th", { scope: "row" }, name), share, this.#instances);
   }
 
   show(instances, answering) {

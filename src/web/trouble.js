@@ -1,7 +1,7 @@
 // What goes wrong, said where one looks: a refusal in the server's words, a server that is away, a token that is needed.
 
 import { Refused, Unreached, hasToken, setToken } from "./api.js";
-import { el, fill } from "./dom.js";
+import { el, fill, marked } from "./dom.js";
 
 const place = document.getElementById("trouble");
 /** Who is in trouble, with which error. */
@@ -52,7 +52,7 @@ function draw() {
 }
 
 /** Asks for a token in the place of the page. */
-export function ask(why) {
+function ask(why) {
   if (isAsking) return;
   isAsking = true;
   dispatchEvent(new CustomEvent("asking"));
@@ -72,7 +72,11 @@ export function ask(why) {
       el("p", {}, why),
       el("label", { for: "token" }, "Token"),
       input,
-      el("p", { class: "quiet" }, "It is kept for this tab alone, until the tab is closed. ", el("code", {}, "rollcall token create"), " makes one; the verb ", el("code", {}, "read"), " is enough."),
+      el(
+        "p",
+        { class: "quiet" },
+        marked("It is kept for this tab alone, until the tab is closed. `rollcall token create` makes one; the verb `read` is enough."),
+      ),
       el("button", { type: "submit" }, "Use it"),
     ),
   );
