@@ -103,7 +103,7 @@ function keepExplained(place, asked, withMembers, { signal, tell }) {
     }
     drawn = key;
     return 0;
-  }, { signal, tell, pauseMs: PAUSE_MS });
+  }, { signal, tell, pauseMs: PAUSE_MS, rest: 4 });
   const timer = setInterval(() => document.hidden || again(), LOOK_MS);
   signal.addEventListener("abort", () => clearInterval(timer));
   addEventListener("overview", () => line === digLine("", "") || again(), { signal });

@@ -12,8 +12,7 @@ const LOOK_MS = [3000, 10000];
 
 /** An instance and what shows it. */
 export class Instance {
-  /** Whether it is on the screen. */
-  isSeen = false;
+  #isSeen = false;
   #shown = null;
   #animation = null;
   #deadline = Infinity;
@@ -38,6 +37,16 @@ export class Instance {
       this.#draw();
     }
     return this.#shown.element;
+  }
+
+  /** Whether it is on the screen: only there it moves, for what moves costs a layer of the screen each. */
+  get isSeen() {
+    return this.#isSeen;
+  }
+
+  set isSeen(isSeen) {
+    this.#isSeen = isSeen;
+    this.#run();
   }
 
   /** Trouble comes first. */
@@ -111,17 +120,17 @@ export class Instance {
     const leftMs = Math.max(0, this.#deadline - performance.now());
     const share = Math.min(1, leftMs / (leaseSecs * 1000));
     bar.style.setProperty("transform", `scaleX(${share})`);
-    if (leftMs > 0 && !stillness.matches) {
+    if (leftMs > 0 && this.#isSeen && !stillness.matches) {
       const frames = [{ transform: `scaleX(${share})` }, { transform: "scaleX(0)" }];
       this.#animation = bar.animate(frames, { duration: leftMs, easing: "linear", fill: "forwards" });
     }
     this.#count();
   }
 
-  /** Counts the seconds, as long as it is shown. That a lease has lapsed is the server's to say, who alone knows of renewals. */
+  /** Counts the seconds, as long as it is seen. That a lease has lapsed is the server's to say, who alone knows of renewals. */
   #count() {
     const { lease_secs: leaseSecs, standing } = this.data;
-    const { bar, left, lease, element } = this.#shown;
+    const { bar, left, lease } = this.#shown;
     const leftMs = Math.max(0, this.#deadline - performance.now());
     const share = leftMs / (leaseSecs * 1000);
     const term = duration(leaseSecs * 1000);
@@ -129,7 +138,7 @@ export class Instance {
     if (standing !== "live") say(left, `lapsed; its lease was of ${term}`);
     else say(left, leftMs > 0 ? `${duration(leftMs)} of ${term}` : `ending; its lease is of ${term}`);
     if (stillness.matches) bar.style.setProperty("transform", `scaleX(${Math.min(1, share)})`);
-    if (leftMs > 0) this.#timer = setTimeout(() => element.isConnected && this.#count(), 1000);
+    if (leftMs > 0 && this.#isSeen) this.#timer = setTimeout(() => this.#count(), 1000);
   }
 
   #drawDetails() {

@@ -38,7 +38,7 @@ export class Instances {
     this.#watcher = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) {
         const instance = this.#known.get(target.dataset.id);
-        if (instance) instance.isSeen = isIntersecting;
+        if (instance && instance.isSeen !== isIntersecting) instance.isSeen = isIntersecting;
       }
     });
   }
@@ -118,7 +118,8 @@ export class Instances {
       revision = await pages(this.#path, (page) => {
         this.#take(page);
         for (const { id } of page.instances) there.add(id);
-        if (!this.isWhole) this.#draw();
+        // The first page of a long list is shown at once.
+        if (!this.isWhole && there.size === page.instances.length) this.#draw();
       }, signal);
     } catch (error) {
       // Nothing is listed in it, which is an answer too.

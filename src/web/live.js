@@ -139,8 +139,8 @@ export const live = new Live();
 /** Keeps something in step that is read whole: reads it now, after a gap, when it is asked to, and again after a failure that passes.
  *
  * `read` gives the revision up to which what it read is whole. `tell` is given each error, and null when all is well. Gives
- * a function that asks for it to be read again, which is done at most once in `pauseMs`, and no more than half of the time. */
-export function keepInStep(read, { signal, tell, pauseMs = 400 }) {
+ * a function that asks for it to be read again, which is done at most once in `pauseMs`, and after a rest of so many times what it took. */
+export function keepInStep(read, { signal, tell, pauseMs = 400, rest = 1 }) {
   let have = null;
   let needed = 0;
   let isRunning = false;
@@ -174,7 +174,7 @@ export function keepInStep(read, { signal, tell, pauseMs = 400 }) {
     setTimeout(() => {
       isRunning = false;
       if (isWanted) run();
-    }, Math.max(pause, performance.now() - began));
+    }, Math.max(pause, rest * (performance.now() - began)));
   }
 
   live.addEventListener("gap", ({ detail: from }) => {
