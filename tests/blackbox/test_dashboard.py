@@ -331,7 +331,7 @@ def test_a_lease_that_is_renewed_is_never_shown_as_over(servers, open_page):
         page.page.locator("[data-id='i1190']").scroll_into_view_if_needed()
         end = time.monotonic() + 12
         while time.monotonic() < end:
-            for text in page.page.evaluate("[...document.querySelectorAll('.lease')].filter((one) => one.getBoundingClientRect().top < innerHeight && one.getBoundingClientRect().bottom > 0).map((one) => one.innerText)"):
+            for text in page.page.evaluate("[...document.querySelectorAll('.lease')].filter((one) => one.getBoundingClientRect().top < innerHeight && one.getBoundingClientRect().bottom > 0).map((one) => one.textContent)"):
                 assert text.endswith("of 8 s"), text
             time.sleep(0.25)
 
