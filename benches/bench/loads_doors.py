@@ -87,6 +87,21 @@ def batch(bench):
     report.line("batch", "errors", values(given, figure("errors"), "rollcall"), digits=0)
 
 
+def watch(bench):
+    """5,000 watchers of 500 services, and 50 that read nothing: how long a change takes to reach the last of its service's."""
+    server = servers.Rollcall(bench.directory, bench.program).launch()
+    try:
+        given = bench.alternate({"rollcall": (server, lambda: bench.tool.run("watch-load", "--http", server.doors, "--secs", bench.secs))})
+    finally:
+        server.stop()
+    for share in ("p50", "p99", "max"):
+        bound = ("<=", 50.0) if share == "max" else None
+        report.line("watch", f"{share}, ms from the change to the last watcher",
+                    values(given, lambda run: run.figures[f"{share}_us"] / 1e3, "rollcall"), bound, digits=2)
+    for what in ("changes", "lost", "foreign"):
+        report.line("watch", what, values(given, figure(what), "rollcall"), digits=0)
+
+
 def register(bench):
     """Durable registrations of new instances: by 64 clients, and by one.
 

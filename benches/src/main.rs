@@ -16,6 +16,7 @@ mod change_load;
 mod fill;
 mod upstream;
 mod outage_load;
+mod watch_load;
 mod http;
 mod udp;
 mod queries;
@@ -52,6 +53,8 @@ enum Command {
     HttpLoad(http_load::Args),
     /// Change registered instances at a steady rate
     ChangeLoad(change_load::Args),
+    /// Watch services, and time how changes of them reach the watchers
+    WatchLoad(watch_load::Args),
     /// Register many instances
     Fill(fill::Args),
     /// Answer DNS queries as an upstream that can be made to fail
@@ -79,6 +82,7 @@ fn run(command: &Command) -> io::Result<()> {
         Command::TcpLoad(args) => tcp_load::run(args),
         Command::HttpLoad(args) => http_load::run(args),
         Command::ChangeLoad(args) => change_load::run(args),
+        Command::WatchLoad(args) => watch_load::run(args),
         Command::Fill(args) => fill::run(args),
         Command::Upstream(args) => upstream::run(args),
         Command::OutageLoad(args) => outage_load::run(args),

@@ -13,7 +13,7 @@ continue-on-failure = true
 [parameters]
 "query.wait_secs" = 0
 """
-CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance", "unsupported_method")
+CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 
 
 @pytest.fixture
