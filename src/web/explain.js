@@ -79,35 +79,34 @@ function members({ instances, more_instances: more }) {
 
 /** Keeps what is shown of an answer as it is now. It is drawn anew only when it has changed, so that who copies from it can. */
 function keepExplained(place, asked, withMembers, { signal, tell }) {
+  let told = null;
   let drawn = "";
-  let line = "";
-  let about = null;
+  const draw = () => {
+    if (!told) return;
+    // What is left of leases is not shown here; where this server answers is known a little later.
+    const key = JSON.stringify([told, digLine("", "")], (field, value) => (field === "expires_in_ms" ? null : value));
+    if (key === drawn) return;
+    drawn = key;
+    const focus = place.contains(document.activeElement) && document.activeElement.tagName;
+    fill(place, told.refused ? el("p", { class: "bad" }, told.refused) : explained(told, withMembers));
+    if (focus) place.querySelector(focus)?.focus({ preventScroll: true });
+  };
   const again = keepInStep(async () => {
     const { name, type } = asked();
-    let shown;
     try {
-      shown = await get(`/api/v1/explain?${new URLSearchParams({ name, type })}`, signal);
+      told = await get(`/api/v1/explain?${new URLSearchParams({ name, type })}`, signal);
     } catch (error) {
       // No name, or no type: the server says which.
       if (error.status !== 422) throw error;
-      shown = { refused: error.message };
+      told = { refused: error.message };
     }
-    about = shown.service;
-    line = digLine("", "");
-    // What is left of leases is not shown here.
-    const key = JSON.stringify([shown, line], (field, value) => (field === "expires_in_ms" ? null : value));
-    if (key !== drawn) {
-      const focus = place.contains(document.activeElement) && document.activeElement.tagName;
-      fill(place, shown.refused ? el("p", { class: "bad" }, shown.refused) : explained(shown, withMembers));
-      if (focus) place.querySelector(focus)?.focus({ preventScroll: true });
-    }
-    drawn = key;
+    draw();
     return 0;
   }, { signal, tell, pauseMs: PAUSE_MS, rest: 4 });
   const timer = setInterval(() => document.hidden || again(), LOOK_MS);
   signal.addEventListener("abort", () => clearInterval(timer));
-  addEventListener("overview", () => line === digLine("", "") || again(), { signal });
-  live.addEventListener("event", ({ detail }) => (!about || detail.service === about) && again(), { signal });
+  addEventListener("overview", draw, { signal });
+  live.addEventListener("event", ({ detail }) => (!told?.service || detail.service === told.service) && again(), { signal });
   return again;
 }
 

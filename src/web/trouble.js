@@ -2,6 +2,7 @@
 
 import { Refused, Unreached, hasToken, setToken } from "./api.js";
 import { el, fill, marked } from "./dom.js";
+import { capital } from "./words.js";
 
 const place = document.getElementById("trouble");
 /** Who is in trouble, with which error. */
@@ -69,7 +70,7 @@ function ask(why) {
       "form",
       { class: "card narrow", onsubmit: submit },
       el("h1", {}, "A token is needed"),
-      el("p", {}, why),
+      el("p", {}, marked(capital(why)), "."),
       el("label", { for: "token" }, "Token"),
       input,
       el(
