@@ -27,6 +27,7 @@ use super::Api;
 use super::problem::Problem;
 use crate::access::Asker;
 use crate::config::Config;
+use crate::registrar::Figures;
 
 /// What the pages may do (CSP 3, and Trusted Types): load files of ours, and call us.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -36,7 +37,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The files: name, type, content.
-const FILES: [(&str, &str, &str); 13] = [
+const FILES: [(&str, &str, &str); 17] = [
     ("index.html", HTML, include_str!("../web/index.html")),
     ("style.css", "text/css; charset=utf-8", include_str!("../web/style.css")),
     ("icon.svg", "image/svg+xml", include_str!("../web/icon.svg")),
@@ -45,11 +46,15 @@ const FILES: [(&str, &str, &str); 13] = [
     ("explain.js", SCRIPT, include_str!("../web/explain.js")),
     ("history.js", SCRIPT, include_str!("../web/history.js")),
     ("instance.js", SCRIPT, include_str!("../web/instance.js")),
+    ("instances.js", SCRIPT, include_str!("../web/instances.js")),
+    ("live.js", SCRIPT, include_str!("../web/live.js")),
     ("main.js", SCRIPT, include_str!("../web/main.js")),
     ("overview.js", SCRIPT, include_str!("../web/overview.js")),
     ("service.js", SCRIPT, include_str!("../web/service.js")),
     ("services.js", SCRIPT, include_str!("../web/services.js")),
     ("timeline.js", SCRIPT, include_str!("../web/timeline.js")),
+    ("trouble.js", SCRIPT, include_str!("../web/trouble.js")),
+    ("words.js", SCRIPT, include_str!("../web/words.js")),
 ];
 
 /// A file with what a browser compares its own copy by.
@@ -93,9 +98,9 @@ fn send(name: &str, headers: &HeaderMap) -> Response {
     };
     let File { content_type, content, etag } = file;
     // A browser asks each time, and is mostly told that it has the file.
-    let mut reply = match headers.get(IF_NONE_MATCH) {
-        Some(known) if known == etag => StatusCode::NOT_MODIFIED.into_response(),
-        _ => content.into_response(),
+    let mut reply = match is_known(headers, etag) {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => content.into_response(),
     };
     let sent = reply.headers_mut();
     sent.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -106,11 +111,34 @@ fn send(name: &str, headers: &HeaderMap) -> Response {
     reply
 }
 
-/// What the server says of itself.
+/// Whether who asks has the file already (RFC 9110, section 13.1.2): a proxy that compresses makes the tag a weak one.
+fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let given = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    given.flat_map(|value| value.split(',')).map(str::trim).any(|tag| {
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
+    })
+}
+
+/// What the server says of itself, to everybody who may read something.
 #[derive(Debug, Serialize, ToSchema)]
 struct OverviewView {
     version: &'static str,
     revision: u64,
+    /// Why changes are refused now, if so.
+    changes_refused: Option<String>,
+    /// Doors that are open to everybody by these options.
+    insecure: Vec<&'static str>,
+    /// Where DNS is answered.
+    #[schema(value_type = Vec<String>)]
+    dns: Vec<SocketAddr>,
+    zones: Vec<String>,
+    /// Null for who may read some services alone.
+    figures: Option<FiguresView>,
+}
+
+/// What there is of all services.
+#[derive(Debug, Serialize, ToSchema)]
+struct FiguresView {
     services: usize,
     instances: usize,
     answering: usize,
@@ -122,14 +150,6 @@ struct OverviewView {
     suspect: usize,
     held: usize,
     brake: BrakeView,
-    /// Why changes are refused now, if so.
-    changes_refused: Option<String>,
-    /// Doors that are open to everybody by these options.
-    insecure: Vec<&'static str>,
-    /// Where DNS is answered.
-    #[schema(value_type = Vec<String>)]
-    dns: Vec<SocketAddr>,
-    zones: Vec<String>,
     watchers: usize,
 }
 
@@ -147,32 +167,40 @@ async fn overview(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Asker>,
 ) -> Result<Response, Problem> {
-    api.reads_all(&caller)?;
-    let registrar = api.loaded()?;
+    let registrar = api.for_listing(&caller)?;
     let (figures, config) = (registrar.figures(), api.config.get());
-    let by_state = |state: usize| figures.instances.get(state).map_or(0, |all| all.iter().sum());
-    let by_standing =
-        |at: usize| figures.instances.iter().filter_map(|all| all.get(at)).sum::<usize>();
-    let (watchers, _) = registrar.history().figures();
+    let reads_all = api.access.authorise_reading(&caller.principal, None).is_ok();
     let view = OverviewView {
         version: env!("CARGO_PKG_VERSION"),
         revision: registrar.history().revision(),
-        services: figures.services,
-        instances: figures.instances.as_flattened().iter().sum(),
-        answering: figures.answering,
-        up: by_state(0),
-        draining: by_state(1),
-        down: by_state(2),
-        suspect: by_standing(1),
-        held: by_standing(2),
-        brake: BrakeView { services: figures.services_braked, global: figures.global_brake },
-        changes_refused: figures.unavailable,
         insecure: insecure(&config),
         dns: config.dns.listen.clone(),
         zones: config.dns.zones.clone(),
-        watchers,
+        figures: reads_all.then(|| FiguresView::new(&figures, registrar.history().figures().0)),
+        changes_refused: figures.unavailable,
     };
     Ok(Json(view).into_response())
+}
+
+impl FiguresView {
+    fn new(figures: &Figures, watchers: usize) -> Self {
+        let by_state =
+            |state: usize| figures.instances.get(state).map_or(0, |all| all.iter().sum());
+        let by_standing =
+            |at: usize| figures.instances.iter().filter_map(|all| all.get(at)).sum::<usize>();
+        Self {
+            services: figures.services,
+            instances: figures.instances.as_flattened().iter().sum(),
+            answering: figures.answering,
+            up: by_state(0),
+            draining: by_state(1),
+            down: by_state(2),
+            suspect: by_standing(1),
+            held: by_standing(2),
+            brake: BrakeView { services: figures.services_braked, global: figures.global_brake },
+            watchers,
+        }
+    }
 }
 
 fn insecure(config: &Config) -> Vec<&'static str> {
@@ -206,10 +234,28 @@ mod tests {
             let etag = format!("if-none-match: {}", headers[ETAG].to_str().unwrap());
             assert_eq!(world.call(&format!("GET {path}"), "", "").await.1, content.as_bytes());
             assert_eq!(world.call(&format!("GET {path}"), &etag, "").await, (304, Vec::new()));
+            let weak = etag.replace(": ", ": \"x\", W/");
+            assert_eq!(world.call(&format!("GET {path}"), &weak, "").await, (304, Vec::new()));
             assert_eq!(world.call(&format!("GET {path}"), "if-none-match: \"x\"", "").await.0, 200);
+            assert_eq!(world.call(&format!("HEAD {path}"), "", "").await, (200, Vec::new()));
+            for method in ["POST", "PUT", "DELETE"] {
+                let json = "content-type: application/json";
+                assert_eq!(world.call(&format!("{method} {path}"), json, "{}").await.0, 405);
+            }
         }
-        assert_eq!(world.call("GET /ui/nope.js", "", "").await.0, 404);
-        assert_eq!(world.call("POST /", "content-type: application/json", "{}").await.0, 405);
+        for path in ["/ui/nope.js", "/ui/", "/ui/..%2Findex.html", "/ui/%2e%2e/x", "/index.html"] {
+            assert_eq!(world.call(&format!("GET {path}"), "", "").await.0, 404, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_first_page_names_every_module() {
+        let (_, _, index) = FILES[0];
+        for (name, content_type, _) in FILES {
+            let named = index.contains(&format!("href=\"/ui/{name}\""))
+                || index.contains(&format!("src=\"/ui/{name}\""));
+            assert!(named || content_type == HTML, "{name} is fetched late");
+        }
     }
 
     #[test]
@@ -240,6 +286,8 @@ mod tests {
         world.change(&put("w1"), r#"{"addresses":["10.0.0.1"],"port":1}"#).await;
         world.change(&put("w2"), r#"{"addresses":["10.0.0.2"],"port":1,"state":"down"}"#).await;
         let overview = world.get("/api/v1/overview").await;
+        assert_eq!(overview["revision"], 2);
+        let figures = &overview["figures"];
         for (field, value) in [
             ("services", 1),
             ("instances", 2),
@@ -247,11 +295,10 @@ mod tests {
             ("up", 1),
             ("down", 1),
             ("held", 0),
-            ("revision", 2),
         ] {
-            assert_eq!(overview[field], value, "{field}");
+            assert_eq!(figures[field], value, "{field}");
         }
-        assert_eq!(overview["brake"], serde_json::json!({"services": 0, "global": false}));
+        assert_eq!(figures["brake"], serde_json::json!({"services": 0, "global": false}));
         assert_eq!(overview["changes_refused"], serde_json::Value::Null);
     }
 }

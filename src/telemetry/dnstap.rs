@@ -223,11 +223,14 @@ fn protocol(transport: Transport) -> u64 {
 
 /// A number of 7 bits an octet, the lowest first (protobuf, "Encoding").
 fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value as u8 & 0x7f) | 0x80);
+    loop {
+        let [low, ..] = value.to_le_bytes();
         value >>= 7;
+        if value == 0 {
+            return out.push(low);
+        }
+        out.push(low | 0x80);
     }
-    out.push(value as u8);
 }
 
 fn number(out: &mut Vec<u8>, field: u64, value: u64) {

@@ -1,6 +1,8 @@
 """The dashboard in real Chromium: what it shows, as it happens, to everybody, and what it never does."""
 
 import json
+import random
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +10,7 @@ import pytest
 
 from rc.browser import DESKTOP, PHONE, Browser
 from rc.server import run
-from rc.wait import until
+from rc.wait import Background, until
 
 WEB = "/api/v1/services/web/instances"
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&amp;"
@@ -55,6 +57,7 @@ PAGES = {
     "services": ("#/", "tbody tr"),
     "service": ("#/services/web", ".instances li"),
     "history": ("#/history", ".timeline li"),
+    "history-of-one": ("#/history?service=web&id=web-2", ".timeline li"),
     "explain": ("#/explain?name=web&type=A", ".records"),
 }
 
@@ -115,11 +118,24 @@ def test_the_server_may_go_and_come_back(filled, open_page):
     filled.api.state("web", "web-1", "down", "after the restart").expect(200)
     page.wait("#connection", "Live", 20)
     page.wait(".instances li.bad", "after the restart")
+    page.wait("#trouble section", state="detached")
     filled.kill()
     page.wait("#connection", "Reconnecting")
     filled.start()
     filled.api.state("web", "web-1", "down", "after the crash").expect(200)
     page.wait(".instances li.bad", "after the crash", 20)
+    page.wait("#trouble section", state="detached")
+    page.expects("410")  # after a crash it is not known what was told
+
+
+def test_an_open_page_says_that_the_server_is_away_and_recovers_by_itself(filled, open_page):
+    page = open_page(filled, "#/services/web")
+    page.wait(".records")
+    filled.stop()
+    page.wait("#trouble section", "The server cannot be reached", 20)
+    assert page.page.locator(".instances li").count() == 4, "what was known is still shown"
+    filled.start()
+    page.wait("#trouble section", state="detached", seconds=20)
 
 
 def test_whatever_a_service_says_of_itself_stays_text(servers, open_page):
@@ -136,10 +152,12 @@ def test_whatever_a_service_says_of_itself_stays_text(servers, open_page):
         assert EVIL in page.text()
         assert page.page.locator("main img, main script").count() == 0
     # Nor does the address do more than name a page.
-    page = open_page(server, f"#/services/{EVIL}")
-    page.wait("#trouble", "The server refused")
-    assert page.page.locator("main img, main script").count() == 0
-    page.complaints[:] = [one for one in page.complaints if "422" not in one]
+    for name in (EVIL, "%", "%E0%A4%A"):
+        page = open_page(server, f"#/services/{name}")
+        page.wait("#trouble", "The server refused")
+        assert page.page.locator("main img, main script").count() == 0
+        page.expects("422")
+    open_page(server, "#/nothing/there?is=here&&=").wait("h1", "Services")
 
 
 def test_ten_thousand_instances_are_there_at_once(servers, open_page):
@@ -162,7 +180,7 @@ def test_ten_thousand_instances_are_there_at_once(servers, open_page):
         shown = page.page.wait_for_function(f"document.querySelector('{content}')?.textContent.includes('{text}') && performance.now()")
         times[f"first paint of {name}"] = shown.json_value() / 1000
         page.wait("#connection", "Live")
-        page.wait(".summary" if name == "service" else ".find + p", "9500 of 9,500" if name == "service" else "501 services")
+        page.wait(".summary" if name == "service" else ".found", "9,500 of 9,500" if name == "service" else "501 services")
         began = time.monotonic()
         if name == "service":
             server.api.state("big", "b07777", "down", "on screen").expect(200)
@@ -183,47 +201,213 @@ def test_ten_thousand_instances_are_there_at_once(servers, open_page):
     assert series() == before and "s123" not in server.api.call("GET", "/metrics").text
 
 
+FOCUSED = """() => {
+    const one = document.activeElement, style = getComputedStyle(one);
+    return [one.id || one.textContent, style.outlineStyle, parseFloat(style.outlineWidth)];
+}"""
+
+
 def test_it_is_used_by_keyboard(filled, open_page):
     page = open_page(filled)
     page.wait("tbody tr")
-    keys, focused = page.page.keyboard, lambda: page.page.evaluate("document.activeElement.textContent || document.activeElement.id")
+    keys, focused = page.page.keyboard, lambda: page.page.evaluate(FOCUSED)[0]
     keys.press("Tab")
     assert focused() == "Skip to content"
     keys.press("Enter")
-    assert page.page.evaluate("document.activeElement.id") == "main"
+    assert focused() == "main"
     keys.press("Tab")
-    assert page.page.evaluate("document.activeElement.id") == "find"
+    assert focused() == "find"
     keys.type("web")
-    keys.press("Tab")
-    assert focused() == "web"
-    assert page.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.wait(".found", "1 service of 4")
+    walked = []
+    while not walked or walked[-1][0] != "web":
+        keys.press("Tab")
+        walked.append(page.page.evaluate(FOCUSED))
+        assert len(walked) < 5, walked
+    assert [name for name, _, _ in walked] == ["All 1", "Some not answering 1", "web"]
+    assert all(style == "solid" and width >= 2 for _, style, width in walked), walked
     keys.press("Enter")
     page.wait("h1", "web")
     page.wait(".instances li")
-    assert page.page.evaluate("document.activeElement.id") == "main"
+    assert focused() == "main"
     page.page.locator("summary").first.focus()
     keys.press("Enter")
     page.wait(".details", "commit")
     page.page.go_back()
     page.wait("h1", "Services")
+    assert page.page.get_by_label("Find").input_value() == "web", "what was looked for is part of the address"
 
 
-def test_a_token_is_asked_for_where_one_is_needed(filled, open_page):
-    token = run("--server", filled.url, "token", "create", "reader", "--verb", "read", "--service", "*").stdout.strip()
+def test_what_happens_takes_nobodys_place(filled, open_page):
+    page = open_page(filled)
+    page.page.get_by_role("link", name="web", exact=True).first.focus()
+    filled.api.register("aaa", "first", addresses=["10.0.0.1"])
+    filled.api.state("queue", "q1", "up").expect(200)
+    page.wait("tbody tr:first-child", "aaa")
+    assert page.page.evaluate("document.activeElement.textContent") == "web"
+    page = open_page(filled, "#/services/web")
+    opened = page.wait(".instances li[data-id='web-4'] summary")
+    opened.press("Enter")
+    page.wait("[data-id='web-4'] .details", "commit")
+    filled.api.state("web", "web-4", "down", "to the top").expect(200)
+    page.wait(".instances li.bad", "to the top")
+    page.wait("[data-id='web-4'] .details", "down: to the top")
+    assert page.page.evaluate("document.activeElement.closest('li').dataset.id") == "web-4"
+    filled.api.deregister("web", "web-4").expect(204)
+    page.wait("[data-id='web-4']", state="detached")
+    assert page.page.evaluate("document.activeElement.id") == "main"
+
+
+def test_instances_are_found_by_where_they_stand(filled, open_page):
+    page = open_page(filled, "#/services/web?show=draining")
+    page.wait(".instances li", "web-2")
+    ids = lambda: sorted(page.page.locator(".instances h3").all_inner_texts())
+    assert ids() == ["web-2"]
+    page.page.get_by_role("button", name="Not answering").click()
+    until(lambda: ids() == ["web-2", "web-3"], what="those that are not answering")
+    assert page.page.url.endswith("#/services/web?show=out")
+    page.page.get_by_label("Find").fill("broken")
+    until(lambda: ids() == ["web-3"], what="the one with the reason")
+    page.page.locator("summary").click()
+    page.page.get_by_role("link", name="Its history").click()
+    page.wait("h1", "History of web / web-3")
+    until(lambda: page.page.locator(".timeline li").count() == 2, what="its history")
+    page.page.go_back()
+    page.wait(".instances li", "web-3")
+    assert ids() == ["web-3"]
+
+
+def test_after_much_has_happened_the_page_shows_what_is(servers, open_page):
+    """Answers and events cross on their way: nothing comes back that is gone, and nothing is left out."""
+    server = servers()
+    page = open_page(server, "#/services/web")
+    page.wait("#connection", "Live")
+
+    def play(part):
+        api, dice = server.api.kept(), random.Random(part)
+        for _ in range(400):
+            id = f"i{part}-{dice.randrange(20)}"
+            match dice.randrange(4):
+                case 0 | 1:
+                    api.register("web", id, addresses=[f"10.0.0.{dice.randrange(1, 250)}"], lease_secs=600)
+                case 2:
+                    api.state("web", id, dice.choice(["up", "down", "draining"]))
+                case 3:
+                    api.deregister("web", id)
+        api.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(play, range(4)))
+    listed = server.api.listed("web").values()
+    assert len(listed) > 20
+    expected = sorted((one["id"], "answering" if one["answering"] else "not answering", one["addresses"][0] + ":8080") for one in listed)
+    script = "[...document.querySelectorAll('.instances > li')].map((one) => [one.dataset.id, one.querySelector('.pill').textContent, one.querySelector('.facts code').textContent])"
+    shown = lambda: sorted(tuple(one) for one in page.page.evaluate(script))
+    until(lambda: shown() == expected, 10, every=0.1, what="the page to show what is listed")
+    answering = sum(one["answering"] for one in listed)
+    page.wait(".summary", f"{answering} of {len(listed)} instances")
+    newest = [event["revision"] for event in server.api.call("GET", "/api/v1/history?service=web&limit=50").expect(200).json["events"]]
+    told = lambda: [int(one) for one in page.page.evaluate("[...document.querySelectorAll('.timeline > li')].map((one) => one.dataset.revision)")]
+    until(lambda: told() == newest, 10, every=0.1, what="the timeline to be the history")
+    page.expects("404")  # it had no instance at first, and some had gone when they were asked for
+
+
+def test_a_lease_that_is_renewed_is_never_shown_as_over(servers, open_page):
+    """Also beyond the first page of a long list, whose leases nobody reads all the time."""
+    server = servers()
+    ids = [f"i{n:04}" for n in range(1, 1201)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda id: server.api.register("many", id, addresses=["10.0.0.1"], lease_secs=8), ids))
+
+    def renew(stop):
+        api = server.api.kept()
+        while not stop.wait(2):
+            api.renewals([["many", id] for id in ids])
+        api.close()
+
+    with Background(renew):
+        page = open_page(server, "#/services/many?find=i11")
+        page.wait(".instances li", "i1100")
+        page.page.locator("[data-id='i1190']").scroll_into_view_if_needed()
+        end = time.monotonic() + 12
+        while time.monotonic() < end:
+            for text in page.page.evaluate("[...document.querySelectorAll('.lease')].filter((one) => one.getBoundingClientRect().top < innerHeight && one.getBoundingClientRect().bottom > 0).map((one) => one.textContent)"):
+                assert text.endswith("of 8 s"), text
+            time.sleep(0.25)
+
+
+class Tokens:
+    """The tokens of a server, made and revoked by one that may everything. With the first, nobody comes without one."""
+
+    def __init__(self, server):
+        self._options = ["--server", server.url]
+        self._ids = {}
+        self._options += ["--token", self.make("root", "admin")]
+
+    def make(self, principal, verb, service="*"):
+        made = run(*self._options, "token", "create", principal, "--verb", verb, "--service", service)
+        assert made.returncode == 0, made.stderr
+        self._ids[principal] = re.search(r"token (\S+) of", made.stderr)[1]
+        return made.stdout.strip()
+
+    def revoke(self, principal):
+        assert run(*self._options, "token", "revoke", self._ids[principal]).returncode == 0
+
+
+@pytest.fixture
+def tokens(filled):
+    return Tokens(filled)
+
+
+def give(page, text):
+    page.wait("h1", "A token is needed")
+    page.page.get_by_label("Token").fill(text)
+    page.page.get_by_role("button", name="Use it").click()
+
+
+def test_a_token_is_asked_for_where_one_is_needed(filled, tokens, open_page):
+    reader = tokens.make("reader", "read")
     page = open_page(filled, "#/services/web")
     page.wait("h1", "A token is needed")
     page.shoot("token-desktop-light")
     assert page.faults() == []
-    page.page.get_by_label("Token").fill(token)
-    page.page.get_by_role("button", name="Use it").click()
+    give(page, reader)
     page.wait(".instances li")
     page.wait("#connection", "Live")
     assert page.page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
-    # It was turned away on the way there, as it should be.
-    page.complaints[:] = [one for one in page.complaints if "401" not in one]
+    assert reader not in page.page.content()
     other = open_page(filled, "#/services/web")
     other.wait("h1", "A token is needed")
-    other.complaints[:] = [one for one in other.complaints if "401" not in one]
+    other.expects("401")
+    # It is taken back: on this page, and then for everybody, who is asked for another.
+    page.page.get_by_role("button", name="Forget the token").click()
+    give(page, reader)
+    page.wait(".instances li")
+    tokens.revoke("reader")
+    page.wait("h1", "A token is needed", 20)
+    assert page.page.locator("#notices p").count() == 0 and page.text("#about") == ""
+    page.expects("401")
+
+
+def test_a_token_for_some_services_shows_those(filled, tokens, open_page):
+    reader, writer = tokens.make("web-reader", "read", "web"), tokens.make("writer", "register")
+    page = open_page(filled)
+    give(page, reader)
+    page.wait(".found", "1 service")
+    page.wait(".tile", "Instances")
+    assert page.page.locator(".tile .figure").all_inner_texts() == ["1", "4", "2", "2"]
+    page.wait(".timeline li", "web-3")
+    assert "payments" not in page.text("body") and "held" not in page.text("body")
+    page.page.get_by_role("link", name="web", exact=True).first.click()
+    page.wait(".copy", f"dig -p {filled.dns_port} @127.0.0.1 web.svc.internal. A")
+    page.expects("401")
+    other = open_page(filled)
+    give(other, writer)
+    other.wait("#trouble", "The server refused")
+    other.page.get_by_role("button", name="Use another token").click()
+    give(other, reader)
+    other.wait(".found", "1 service")
+    other.expects("401", "403")
 
 
 def test_what_everybody_is_to_know_stands_above_all_pages(filled, open_page):
