@@ -90,7 +90,7 @@ def test_what_happens_is_on_the_page_as_it_happens(filled, open_page):
     page.wait(".records", "10.0.0.3")
     filled.api.deregister("web", "web-4").expect(204)
     page.wait(".summary", "2 of 3 instances are answering")
-    filled.api.register("web", "brief", addresses=["10.0.0.9"], lease_secs=1)
+    filled.api.register("web", "brief", addresses=["10.0.0.9"], lease_secs=4)  # so it is a suspect for 1.3 s
     page.wait(".instances li.bad", "Its lease has lapsed")
     page.wait(".timeline li", "brief lapsed")
     page.wait(".timeline li", "brief expired")
