@@ -12,6 +12,7 @@ mod eureka;
 mod forward;
 mod upstream;
 mod names;
+mod observed;
 mod raw;
 mod reload;
 pub mod resolv_conf;
@@ -33,6 +34,7 @@ use crate::access::{ConfiguredPrincipal, Door, Prefixes};
 use check::Checker;
 pub use error::{ConfigError, Place, Problem};
 pub use eureka::{Eureka, Region};
+pub use observed::{Dnstap, History, Metrics, QueryLog};
 pub use report::{Finding, Probes, Report, check_config, writable};
 pub use upstream::{CaFile, Transport, Upstream};
 
@@ -319,44 +321,6 @@ pub enum PrivateAddresses {
         /// Zones that may have such addresses.
         except: Vec<String>,
     },
-}
-
-/// The log of queries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueryLog {
-    /// The file that lines are added to; nothing: there is none.
-    pub file: Option<PathBuf>,
-    /// One query in so many is told.
-    pub one_in: u32,
-    /// Whether clients' addresses are cut to their networks.
-    pub networks_only: bool,
-}
-
-/// Queries and replies as they were, for another program.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dnstap {
-    /// The unix socket at which that listens; nothing: nobody is told.
-    pub socket: Option<PathBuf>,
-    /// One query in so many is told.
-    pub one_in: u32,
-    /// Who tells.
-    pub identity: String,
-}
-
-/// What `/metrics` shows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Metrics {
-    /// Whether figures are there by the names of CoreDNS too.
-    pub coredns_names: bool,
-}
-
-/// How many events are kept of what happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct History {
-    /// In all.
-    pub events: usize,
-    /// Of each service.
-    pub events_a_service: usize,
 }
 
 /// The embedded store.
