@@ -153,6 +153,7 @@ def test_the_list_of_services(server):
     server.api.register("web", "b", state="down")
     page = server.api.call("GET", "/api/v1/services").expect(200).json
     assert page == {
+        "revision": 3,
         "services": [
             {"service": "api", "instances": 1, "answering": 1},
             {"service": "web", "instances": 2, "answering": 1},
